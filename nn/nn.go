@@ -49,7 +49,7 @@ func (b *Builder) Vector(name string, n int) *tensor.Param {
 
 // Buffer makes a vector that the checkpoint holds and no gradient reaches.
 func (b *Builder) Buffer(name string, n int) tensor.Mat {
-	p := &tensor.Param{Name: name, Shape: []int{n}, W: b.Dev.Alloc(1, n, tensor.F32)}
+	p := &tensor.Param{Name: name, Shape: []int{n}, W: b.Dev.Alloc(1, n, tensor.F32), Frozen: true}
 	b.Params = append(b.Params, p)
 	return p.W
 }

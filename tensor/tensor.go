@@ -104,10 +104,11 @@ func hostSlice[T float32 | int32](m Mat) []T {
 
 // Param is a weight that the optimizer may change and a checkpoint holds.
 type Param struct {
-	Name  string // the Hugging Face key
-	Shape []int  // as the checkpoint has it; W is its matrix, a vector being one row
-	W     Mat
-	G     Mat // the gradient that Backward adds to; the zero Mat where the model was made for inference alone
+	Name   string // the Hugging Face key
+	Shape  []int  // as the checkpoint has it; W is its matrix, a vector being one row
+	W      Mat
+	G      Mat  // the gradient that Backward adds to; the zero Mat if Frozen, or where the model was made for inference alone
+	Frozen bool // no gradient reaches it: the gate's bias, which training moves by the experts' load
 }
 
 // IsMatrix tells whether the parameter is a matrix: vectors (norms) take no weight decay.
