@@ -121,3 +121,6 @@ func (b *Batches) Next(ids, targets []int32) {
 		copy(targets[r*b.length:(r+1)*b.length], b.corpus.Tokens[at+1:])
 	}
 }
+
+// Windows is the number of windows in one pass over the corpus.
+func (b *Batches) Windows() int { return b.windows }

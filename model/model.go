@@ -187,3 +187,6 @@ func (b Batch) Check(vocab, positions int) error {
 	}
 	return nil
 }
+
+// Device is where the model lives.
+func (m *Model) Device() device.Device { return m.dev }

@@ -1,0 +1,36 @@
+.DEFAULT_GOAL := help
+.PHONY: help build check test ci fuzz bench gold size
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## a static binary, ./sprat
+	CGO_ENABLED=0 go build -o sprat ./cmd/sprat
+
+check: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+test: ## every test, and again with the portable kernels
+	go test ./...
+	go test -tags purego ./...
+
+ci: ## what a merge must pass
+	bash .ci/run
+
+T ?= 30s
+fuzz: ## fuzz every parser for T=30s each
+	@set -e; for pkg in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(T) $$pkg; done; done
+
+bench: ## the kernels against this machine's peak and bandwidth
+	go run ./cmd/sprat bench kernels
+
+gold: ## make the gold vectors again (needs Python; see testdata/gold/README.md)
+	bash testdata/gold/gen/run.sh
+
+size: ## lines of Go in each package, tests and generated files apart
+	@for d in $$(go list -f '{{.Dir}}' ./...); do \
+		n=$$(ls $$d/*.go | grep -v _test.go | xargs cat | wc -l); echo "$$n $${d#$(CURDIR)/}"; done | sort -rn

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"sprat/device/cpu"
+	"sprat/engine"
+	"sprat/models/nano"
+)
+
+// builtin is the name of the model inside the program.
+const builtin = "nano"
+
+// modelFlags choose a model and how it runs.
+type modelFlags struct {
+	Model   string `help:"A directory in Hugging Face's form, or nano, the model inside this program." default:"nano" placeholder:"M"`
+	Threads int    `help:"Threads to compute on; 0 takes every core." default:"0"`
+}
+
+// modelFS is the directory of model m.
+func modelFS(m string) (fs.FS, error) {
+	if m == builtin {
+		return nano.Files(), nil
+	}
+	switch info, err := os.Stat(m); {
+	case err != nil:
+		return nil, fmt.Errorf("model %s: %w; want a directory with config.json, or %q", m, err, builtin)
+	case !info.IsDir():
+		return nil, fmt.Errorf("model %s is a file; want the directory that holds config.json", m)
+	}
+	return os.DirFS(m), nil
+}
+
+// open loads the chosen model. The caller calls done.
+func (f modelFlags) open() (e *engine.Engine, done func(), err error) {
+	if f.Threads < 0 {
+		return nil, nil, usageError{fmt.Errorf("--threads %d: want 0 or more", f.Threads)}
+	}
+	dir, err := modelFS(f.Model)
+	if err != nil {
+		return nil, nil, err
+	}
+	dev := cpu.New(f.Threads)
+	if e, err = engine.Open(dir, dev); err != nil {
+		dev.Close()
+		return nil, nil, fmt.Errorf("model %s: %w", f.Model, err)
+	}
+	return e, dev.Close, nil
+}
+
+// tokenizerPath is where model m's tokenizer.json would be, for messages.
+func tokenizerPath(m string) string { return filepath.Join(m, "tokenizer.json") }

@@ -1,0 +1,53 @@
+// Package engine runs models: it opens a Hugging Face directory and generates text from it.
+package engine
+
+import (
+	"fmt"
+	"io/fs"
+
+	"sprat/config"
+	"sprat/device"
+	"sprat/model"
+	"sprat/safetensors"
+	"sprat/tokenizer"
+)
+
+// Engine is a model with its tokenizer, ready to run.
+type Engine struct {
+	Config    *config.Config
+	Model     *model.Model
+	Tokenizer *tokenizer.Tokenizer
+}
+
+// maxPositions bounds the context that Open allocates tables for, in tokens.
+const maxPositions = 32768
+
+// Open loads the model in a Hugging Face directory: config.json, tokenizer.json and safetensors. The weights become float32.
+func Open(dir fs.FS, dev device.Device) (*Engine, error) {
+	text, err := fs.ReadFile(dir, "config.json")
+	if err != nil {
+		return nil, fmt.Errorf("opening the model: %w; a model is a directory with config.json, tokenizer.json and *.safetensors", err)
+	}
+	e := &Engine{}
+	if e.Config, err = config.Parse(text); err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	if text, err = fs.ReadFile(dir, "tokenizer.json"); err == nil {
+		if e.Tokenizer, err = tokenizer.Parse(text); err != nil {
+			return nil, fmt.Errorf("tokenizer.json: %w", err)
+		}
+		if n := e.Tokenizer.VocabSize(); n > e.Config.VocabSize {
+			return nil, fmt.Errorf("tokenizer.json has %d tokens, but config.json's vocab_size is %d: they are of different models", n, e.Config.VocabSize)
+		}
+	}
+	weights, err := safetensors.OpenFS(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer weights.Close()
+	e.Model = model.New(e.Config, dev, model.Options{Positions: min(e.Config.MaxPositionEmbeddings, maxPositions)})
+	if err := e.Model.Load(weights); err != nil {
+		return nil, err
+	}
+	return e, nil
+}

@@ -1,0 +1,289 @@
+package model
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"sprat/config"
+	"sprat/cost"
+	"sprat/device"
+	"sprat/tensor"
+)
+
+// tiny is a two-layer model with everything in it: query latent, group-limited sigmoid gate, shared expert, MTP.
+func tiny(t *testing.T) *config.Config {
+	t.Helper()
+	cfg, err := config.Parse([]byte(`{
+		"model_type": "deepseek_v3", "architectures": ["DeepseekV3ForCausalLM"],
+		"vocab_size": 61, "hidden_size": 24, "num_hidden_layers": 2, "first_k_dense_replace": 1,
+		"intermediate_size": 40, "moe_intermediate_size": 12, "num_attention_heads": 3, "num_key_value_heads": 3,
+		"q_lora_rank": 14, "kv_lora_rank": 10, "qk_nope_head_dim": 6, "qk_rope_head_dim": 4, "v_head_dim": 5,
+		"n_routed_experts": 8, "num_experts_per_tok": 3, "n_shared_experts": 2, "n_group": 4, "topk_group": 2,
+		"scoring_func": "sigmoid", "topk_method": "noaux_tc", "norm_topk_prob": true, "routed_scaling_factor": 2.5,
+		"num_nextn_predict_layers": 2, "max_position_embeddings": 64, "rms_norm_eps": 1e-6, "rope_theta": 10000,
+		"hidden_act": "silu", "tie_word_embeddings": false}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func tinyModel(t *testing.T, dev device.Device, train bool) *Model {
+	t.Helper()
+	m := New(tiny(t), dev, Options{Train: train})
+	m.Init(7, 0.2)
+	return m
+}
+
+// randomBatch is sequences of the given lengths.
+func randomBatch(vocab int, lengths ...int) Batch {
+	rng := rand.New(rand.NewPCG(3, 5))
+	b := Batch{Starts: []int32{0}}
+	for _, n := range lengths {
+		for range n {
+			b.IDs = append(b.IDs, int32(rng.IntN(vocab)))
+			b.Targets = append(b.Targets, int32(rng.IntN(vocab)))
+		}
+		b.Starts = append(b.Starts, int32(len(b.IDs)))
+	}
+	return b
+}
+
+func TestParamsAreThoseOfCost(t *testing.T) {
+	for _, tie := range []bool{false, true} {
+		cfg := tiny(t)
+		cfg.TieWordEmbeddings = tie
+		m := New(cfg, newDevice(t, 1), Options{})
+		got := map[string][]int{}
+		for p := range m.Params() {
+			got[p.Name] = p.Shape
+		}
+		n := 0
+		for name, shape := range cost.Params(cfg) {
+			n++
+			if !slices.Equal(got[name], shape) {
+				t.Errorf("%s: the model has shape %v, cost says %v", name, got[name], shape)
+			}
+		}
+		if n != len(got) {
+			t.Errorf("the model has %d parameters, cost lists %d", len(got), n)
+		}
+	}
+}
+
+// TestGradient compares the gradient of the whole loss, MTP and balance included, with central differences. The choice of
+// experts must not change within a step of the difference, so the model's gate is spread wide and the step is small.
+func TestGradient(t *testing.T) {
+	for name, e := range gradientErrors(t, newDevice(t, 2)) {
+		if e > gradientTolerance {
+			t.Errorf("%s: slopes by differences and by Backward differ by %.2g of their size", name, e)
+		}
+	}
+}
+
+// turnsForward is a device with a mistake: the rotation's Backward turns the wrong way.
+type turnsForward struct{ device.Device }
+
+func (d turnsForward) RoPE(x tensor.Mat, headDim, off int, pos, cos, sin tensor.Mat, _ bool) {
+	d.Device.RoPE(x, headDim, off, pos, cos, sin, false)
+}
+
+func TestGradientCheckHasTeeth(t *testing.T) {
+	wrong := 0
+	for _, e := range gradientErrors(t, turnsForward{newDevice(t, 2)}) {
+		if e > gradientTolerance {
+			wrong++
+		}
+	}
+	if wrong == 0 {
+		t.Error("a Backward that is wrong passes the check")
+	}
+}
+
+// The loss is a float32 of about 5, so a difference over 2h carries noise of 5·6e-8·few/2h: with h = 3e-3 some 2e-4, of
+// slopes that are 1e-2 and more.
+const gradientTolerance = 2e-2
+
+// gradientErrors returns, for each parameter, how far the slope of the loss along one direction is from Backward's.
+func gradientErrors(t *testing.T, dev device.Device) map[string]float64 {
+	m := tinyModel(t, dev, true)
+	b := randomBatch(m.Config.VocabSize, 7, 5)
+	b.Targets[2] = -1
+	o := Objective{MTPWeight: 0.3, Balance: 0.01}
+	s := m.NewState(len(b.IDs), true)
+	loss := func() float64 { return m.Gradients(s, b, o).Total(o) }
+
+	loss()
+	grad := map[string][]float32{}
+	for p := range m.Params() {
+		if !p.Frozen {
+			grad[p.Name] = slices.Clone(p.G.Host())
+		}
+	}
+	errs := map[string]float64{}
+	rng := rand.New(rand.NewPCG(11, 13))
+	for p := range m.Params() {
+		if p.Frozen {
+			continue
+		}
+		dir, slope := direction(grad[p.Name], rng)
+		const h = 3e-3
+		w := p.W.Host()
+		keep := slices.Clone(w)
+		at := func(step float32) float64 {
+			for i := range w {
+				w[i] = keep[i] + step*dir[i]
+			}
+			return loss()
+		}
+		numeric := (at(h) - at(-h)) / (2 * h)
+		copy(w, keep)
+		errs[p.Name] = math.Abs(numeric-slope) / math.Max(math.Abs(slope), 1e-2)
+	}
+	return errs
+}
+
+// direction is half along the gradient g and half random, so that a wrong sign, scale or place shows, with the slope along it.
+func direction(g []float32, rng *rand.Rand) (dir []float32, slope float64) {
+	norm := 1e-12
+	for _, x := range g {
+		norm += float64(x) * float64(x)
+	}
+	norm = math.Sqrt(norm)
+	dir = make([]float32, len(g))
+	for i := range dir {
+		dir[i] = float32(float64(g[i])/norm + rng.NormFloat64()*0.5/math.Sqrt(float64(len(g))))
+		slope += float64(dir[i]) * float64(g[i])
+	}
+	return dir, slope
+}
+
+func TestThreadsDoNotMatter(t *testing.T) {
+	grads := func(threads int) map[string][]float32 {
+		m := tinyModel(t, newDevice(t, threads), true)
+		b := randomBatch(m.Config.VocabSize, 20, 13)
+		m.Gradients(m.NewState(len(b.IDs), true), b, Objective{MTPWeight: 0.3, Balance: 0.01})
+		all := map[string][]float32{}
+		for p := range m.Params() {
+			if !p.Frozen {
+				all[p.Name] = p.G.Host()
+			}
+		}
+		return all
+	}
+	one, two := grads(1), grads(2)
+	for name := range one {
+		if !slices.Equal(one[name], two[name]) {
+			t.Errorf("%s: its gradient depends on the number of threads", name)
+		}
+	}
+}
+
+func TestRowAloneEqualsRowInBatch(t *testing.T) {
+	m := tinyModel(t, newDevice(t, 2), false)
+	b := randomBatch(m.Config.VocabSize, 17, 9, 30)
+	all := m.logits(t, b)
+	for i := range 3 {
+		lo, hi := b.Starts[i], b.Starts[i+1]
+		one := m.logits(t, Batch{IDs: b.IDs[lo:hi], Starts: []int32{0, hi - lo}})
+		if v := m.Config.VocabSize; !slices.Equal(one, all[int(lo)*v:int(hi)*v]) {
+			t.Errorf("sequence %d: its logits depend on the other sequences", i)
+		}
+	}
+}
+
+func TestPrefixEqualsPrefixOfLonger(t *testing.T) {
+	m := tinyModel(t, newDevice(t, 2), false)
+	b := randomBatch(m.Config.VocabSize, 40)
+	all := m.logits(t, b)
+	for _, n := range []int{1, 2, 9, 33} {
+		if got := m.logits(t, Batch{IDs: b.IDs[:n], Starts: []int32{0, int32(n)}}); !slices.Equal(got, all[:len(got)]) {
+			t.Errorf("logits of the first %d positions depend on what follows", n)
+		}
+	}
+}
+
+func TestAbsorbedEqualsExplicit(t *testing.T) {
+	for _, chunks := range [][]int{{40}, {1, 1, 38}, {17, 1, 1, 21}} {
+		m := tinyModel(t, newDevice(t, 2), false)
+		b := randomBatch(m.Config.VocabSize, 40)
+		explicit := m.logits(t, b)
+		c, v := m.NewLatents(40), m.Config.VocabSize
+		got := make([]float32, v)
+		for _, n := range chunks {
+			at := c.Len
+			if err := m.Decode(m.NewDecoder(n), c, b.IDs[at:at+n], got); err != nil {
+				t.Fatal(err)
+			}
+			// Two orders of summation in float32: some hundred roundings of 6e-8.
+			if e := relative(got, explicit[(c.Len-1)*v:c.Len*v]); e > 1e-5 {
+				t.Errorf("chunks %v, after %d tokens: relative difference %.2g", chunks, c.Len, e)
+			}
+		}
+	}
+}
+
+func TestBiasOnlyChooses(t *testing.T) {
+	m := tinyModel(t, newDevice(t, 1), false)
+	b := randomBatch(m.Config.VocabSize, 20)
+	before := m.logits(t, b)
+	for g := range m.gates() {
+		for i := range g.Bias.Host() {
+			g.Bias.Host()[i] = -1
+		}
+	}
+	if !slices.Equal(before, m.logits(t, b)) {
+		t.Error("the same bias for all experts changes the output")
+	}
+}
+
+func TestBiasBalancesAndStopsAtSpeedZero(t *testing.T) {
+	m := tinyModel(t, newDevice(t, 2), true)
+	b := randomBatch(m.Config.VocabSize, 60, 60)
+	s := m.NewState(len(b.IDs), true)
+	step := func(speed float64) float64 {
+		m.Gradients(s, b, Objective{})
+		return m.UpdateBiases(speed)
+	}
+	first := step(0)
+	if again := step(0); again != first {
+		t.Errorf("with speed 0 MaxVio went from %v to %v", first, again)
+	}
+	last := 0.0
+	for range 400 {
+		last = step(0.002)
+	}
+	if !(last < first/2) {
+		t.Errorf("MaxVio went from %v to %v only", first, last)
+	}
+}
+
+func TestBatchCheck(t *testing.T) {
+	good := Batch{IDs: []int32{1, 2}, Targets: []int32{2, -1}, Starts: []int32{0, 2}}
+	if err := good.Check(3, 2); err != nil {
+		t.Error(err)
+	}
+	for name, b := range map[string]Batch{
+		"no sequence":     {IDs: []int32{1}, Starts: []int32{0}},
+		"starts past end": {IDs: []int32{1}, Starts: []int32{0, 2}},
+		"empty sequence":  {IDs: []int32{1}, Starts: []int32{0, 0, 1}},
+		"too long":        {IDs: []int32{1, 1, 1}, Starts: []int32{0, 3}},
+		"id":              {IDs: []int32{3}, Starts: []int32{0, 1}},
+		"negative id":     {IDs: []int32{-1}, Starts: []int32{0, 1}},
+		"target":          {IDs: []int32{1}, Targets: []int32{3}, Starts: []int32{0, 1}},
+		"targets' length": {IDs: []int32{1}, Targets: []int32{}, Starts: []int32{0, 1}},
+	} {
+		if b.Check(3, 2) == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func (m *Model) logits(t *testing.T, b Batch) []float32 {
+	t.Helper()
+	out := m.dev.Alloc(len(b.IDs), m.Config.VocabSize, tensor.F32)
+	m.Logits(m.NewState(len(b.IDs), false), b, out, nil)
+	return out.Host()
+}

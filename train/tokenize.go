@@ -1,0 +1,58 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"sprat/data"
+	"sprat/tokenizer"
+)
+
+// Tokenizer trains a tokenizer on c's training text and writes it to c.Tokenizer.Path.
+func Tokenizer(ctx context.Context, c *Config, w io.Writer) error {
+	start := time.Now()
+	var (
+		failed error
+		size   int64
+	)
+	docs := func(yield func(string) bool) {
+		for _, path := range c.Data.Train {
+			for doc, err := range data.Docs(path) {
+				if failed = err; failed == nil {
+					failed = ctx.Err()
+				}
+				if failed != nil {
+					return
+				}
+				size += int64(len(doc))
+				if !yield(doc) {
+					return
+				}
+			}
+		}
+	}
+	tok, err := tokenizer.Train(iter.Seq[string](docs), tokenizer.TrainOptions{
+		VocabSize:     c.Tokenizer.VocabSize,
+		SpecialTokens: []string{BOS, EOS, Pad},
+		SingleDigits:  c.Tokenizer.SingleDigits,
+		Workers:       c.Train.Threads,
+	})
+	if failed != nil {
+		return failed
+	}
+	if err != nil {
+		return err
+	}
+	if size == 0 {
+		return fmt.Errorf("no text in %v: nothing to learn from", c.Data.Train)
+	}
+	if err := tok.Save(c.Tokenizer.Path); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "wrote %s: %d tokens, from %.1f MB of text in %s\n",
+		c.Tokenizer.Path, tok.VocabSize(), float64(size)/1e6, time.Since(start).Round(time.Millisecond))
+	return nil
+}
