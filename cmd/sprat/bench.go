@@ -1,0 +1,179 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"sprat/kernel"
+)
+
+type benchCmd struct {
+	Kernels benchKernelsCmd `cmd:"" help:"Matrix products against the machine's peak and bandwidth."`
+}
+
+type benchKernelsCmd struct {
+	JSON    bool          `help:"Print one JSON object."`
+	Time    time.Duration `help:"How long to run each measurement." default:"500ms"`
+	Threads int           `help:"Threads for the parallel rows; 0 takes every core." default:"0"`
+}
+
+// benchRow is one measurement. Share is of the ceiling named Of, measured in the same run.
+type benchRow struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
+	Of    string  `json:"of,omitempty"`
+	Share float64 `json:"share,omitempty"`
+}
+
+// benchReport is what bench kernels prints.
+type benchReport struct {
+	CPU    string     `json:"cpu"`
+	Path   string     `json:"path"` // of the kernels
+	Commit string     `json:"commit,omitempty"`
+	Go     string     `json:"go"`
+	Cores  int        `json:"cores"`
+	Rows   []benchRow `json:"rows"`
+}
+
+func (c *benchKernelsCmd) Run(e *env) error {
+	if c.Time < time.Millisecond || c.Time > time.Minute || c.Threads < 0 {
+		return usageError{fmt.Errorf("--time %v, --threads %d: want 1ms to 1m, and 0 threads or more", c.Time, c.Threads)}
+	}
+	r := benchReport{CPU: cpuName(), Path: kernel.Active(), Commit: commit(), Go: runtime.Version(), Cores: runtime.NumCPU()}
+	b := &kernelBench{d: c.Time, report: &r}
+	b.ceilings()
+	b.square(c.Threads)
+	b.skinny()
+	if c.JSON {
+		return json.NewEncoder(e.stdout).Encode(r)
+	}
+	fmt.Fprintf(e.stdout, "%s, %d cores, kernels %s, %s, commit %s\n\n", r.CPU, r.Cores, r.Path, r.Go, r.Commit)
+	fmt.Fprintf(e.stdout, "| %-30s | %9s | %-8s | %-34s |\n|%s|%s|%s|%s|\n", "what", "value", "unit", "share of", dashes(32), dashes(11), dashes(10), dashes(36))
+	for _, row := range r.Rows {
+		share := ""
+		if row.Of != "" {
+			share = fmt.Sprintf("%.2f of %s", row.Share, row.Of)
+		}
+		fmt.Fprintf(e.stdout, "| %-30s | %9.1f | %-8s | %-34s |\n", row.Name, row.Value, row.Unit, share)
+	}
+	return nil
+}
+
+// kernelBench measures one thing after another.
+type kernelBench struct {
+	d               time.Duration
+	report          *benchReport
+	peak, bandwidth float64 // FLOP/s and bytes/s of one core
+}
+
+const (
+	giga       = 1e9
+	skinnySize = 2048
+)
+
+func (b *kernelBench) add(name string, value float64, unit, of string, ceiling float64) {
+	row := benchRow{Name: name, Value: value / giga, Unit: unit, Of: of}
+	if of != "" {
+		row.Share = value / ceiling
+	}
+	b.report.Rows = append(b.report.Rows, row)
+}
+
+func (b *kernelBench) ceilings() {
+	b.peak = kernel.FMAPeak(b.d)
+	b.add("float32 FMA peak, one core", b.peak, "GFLOP/s", "", 0)
+	// As many bytes as the weights of the skinny products.
+	b.bandwidth = kernel.ReadBandwidth(make([]float32, skinnySize*skinnySize), b.d)
+	b.add("read bandwidth, 16 MiB, one core", b.bandwidth, "GB/s", "", 0)
+}
+
+// square measures n x n x n products.
+func (b *kernelBench) square(threads int) {
+	ops := []struct {
+		name string
+		op   kernel.Op
+	}{{"NT", kernel.NT}, {"NN", kernel.NN}, {"TN", kernel.TN}}
+	one, all := kernel.NewPool(1), kernel.NewPool(threads)
+	defer one.Close()
+	defer all.Close()
+	for _, n := range []int{512, 1024} {
+		for _, o := range ops {
+			pr := product(n, n, n)
+			single := b.rate(one, o.op, kernel.F32, pr)
+			b.add(fmt.Sprintf("sgemm %d %s, one core", n, o.name), single, "GFLOP/s", "peak", b.peak)
+			if n < 1024 {
+				continue
+			}
+			b.add(fmt.Sprintf("sgemm %d %s, %d threads", n, o.name, all.Workers()), b.rate(all, o.op, kernel.F32, pr), "GFLOP/s", "one core", single)
+			b.add(fmt.Sprintf("bf16 gemm %d %s, one core", n, o.name), b.rate(one, o.op, kernel.BF16, pr), "GFLOP/s", "float32", single)
+		}
+	}
+}
+
+// skinny measures few rows against a square weight, as decoding and experts have them.
+func (b *kernelBench) skinny() {
+	one := kernel.NewPool(1)
+	defer one.Close()
+	for _, m := range []int{1, 2, 4, 8, 16} {
+		rate := b.rate(one, kernel.NT, kernel.F32, product(m, skinnySize, skinnySize))
+		name := fmt.Sprintf("float32 %d x %d x %d NT", m, skinnySize, skinnySize)
+		if m == 1 {
+			bytes := rate / 2 * 4 // a weight of 4 bytes is one multiply-add
+			b.add(name, bytes, "GB/s", "read bandwidth", b.bandwidth)
+			continue
+		}
+		b.add(name, rate, "GFLOP/s", "peak", b.peak)
+	}
+}
+
+// rate is the best FLOP/s of a product over several tries.
+func (b *kernelBench) rate(p *kernel.Pool, op kernel.Op, prec kernel.Precision, pr kernel.Product) float64 {
+	p.Gemm(op, prec, pr)
+	best := time.Duration(1 << 62)
+	for start := time.Now(); time.Since(start) < b.d; {
+		t := time.Now()
+		p.Gemm(op, prec, pr)
+		best = min(best, time.Since(t))
+	}
+	return 2 * float64(pr.M) * float64(pr.N) * float64(pr.K) / best.Seconds()
+}
+
+// product is random matrices; square ones fit every Op.
+func product(m, n, k int) kernel.Product {
+	rng := rand.New(rand.NewPCG(1, 2))
+	random := func(size int) []float32 {
+		x := make([]float32, size)
+		for i := range x {
+			x[i] = rng.Float32() - 0.5
+		}
+		return x
+	}
+	return kernel.Product{M: m, N: n, K: k, A: random(m * k), LDA: k, B: random(n * k), LDB: k, C: make([]float32, m*n), LDC: n}
+}
+
+func dashes(n int) string {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = '-'
+	}
+	return string(b)
+}
+
+// commit is the version that the program was built from.
+func commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			return s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return ""
+}
