@@ -18,7 +18,8 @@ import (
 // Config is a run file, in TOML. Every key has a default but data.train and model.
 type Config struct {
 	Seed      uint64          `toml:"seed"`
-	Out       string          `toml:"out"` // the directory that the trained model is written to
+	Out       string          `toml:"out"`   // the directory that the trained model is written to
+	DType     string          `toml:"dtype"` // of its weights: "f32" or "bf16"
 	Tokenizer TokenizerConfig `toml:"tokenizer"`
 	Data      DataConfig      `toml:"data"`
 	Model     map[string]any  `toml:"model"` // config.json's keys
@@ -66,6 +67,7 @@ func defaults() Config {
 	return Config{
 		Seed:      1,
 		Out:       "out",
+		DType:     "f32",
 		Tokenizer: TokenizerConfig{Path: "tokenizer.json", VocabSize: 4096, SingleDigits: true},
 		Train: TrainConfig{
 			Steps: 1000, Batch: 8, Sequence: 256, LR: 1e-3, MinLR: 1e-4, Warmup: 100, WeightDecay: 0.1, Clip: 1,
@@ -175,6 +177,9 @@ func (c *Config) check() error {
 	}
 	if t.Batch > (1<<24)/t.Sequence {
 		return fmt.Errorf("train.batch x train.sequence is over %d tokens a step: make one smaller", 1<<24)
+	}
+	if c.DType != "f32" && c.DType != "bf16" {
+		return fmt.Errorf("dtype is %q: want \"f32\" or \"bf16\"", c.DType)
 	}
 	if len(c.Data.Train) == 0 {
 		return errors.New("data.train names no file: list the text files to learn from")

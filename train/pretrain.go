@@ -49,6 +49,7 @@ func Pretrain(ctx context.Context, c *Config, w io.Writer) error {
 	}
 	dev := cpu.New(c.Train.Threads)
 	defer dev.Close()
+	cfg.TorchDType = map[string]string{"f32": "float32", "bf16": "bfloat16"}[c.DType]
 	r, err := newRun(c, cfg, corpus, valid, dev)
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func (r *run) train(ctx context.Context, tok *tokenizer.Tokenizer, w io.Writer) 
 		}
 		fmt.Fprintf(w, "validation loss %.4f nats a token, %.4f bits a byte\n", nats, bits)
 	}
-	if err := Save(r.c.Out, r.model, tok); err != nil {
+	if err := Save(r.c.Out, r.model, tok, r.c.DType); err != nil {
 		return err
 	}
 	fmt.Fprintf(w, "wrote %s after %s; try: sprat generate --model %s --prompt \"Once upon a time\"\n", r.c.Out, p.elapsed().Round(time.Second), r.c.Out)

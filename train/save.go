@@ -16,9 +16,9 @@ import (
 // maxShard is the size in bytes at which weights go into several files, as is usual on the hub.
 const maxShard = 5 << 30
 
-// Save writes m and tok as a Hugging Face directory, in float32. Everything is written beside what is there and moved into
+// Save writes m and tok as a Hugging Face directory, with weights of dtype f32 or bf16. Everything is written beside what is there and moved into
 // place at the end, so that a full disk leaves an earlier model whole.
-func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer) (err error) {
+func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer, dtype string) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("writing the model to %s: %w", dir, err)
@@ -36,7 +36,7 @@ func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := safetensors.WriteDir(dir, tensors(m), maxShard); err != nil {
+	if err := safetensors.WriteDir(dir, tensors(m, dtype), maxShard); err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -47,10 +47,15 @@ func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer) (err error) {
 	return syncDir(dir)
 }
 
-func tensors(m *model.Model) []safetensors.Tensor {
+// tensors are m's parameters. The gate's bias stays float32, as in published models: its steps are small beside it.
+func tensors(m *model.Model, dtype string) []safetensors.Tensor {
 	var list []safetensors.Tensor
 	for p := range m.Params() {
-		list = append(list, safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.W.Host(), DType: "F32"})
+		t := safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.W.Host(), DType: safetensors.F32}
+		if dtype == "bf16" && !p.Frozen {
+			t.DType = safetensors.BF16
+		}
+		list = append(list, t)
 	}
 	return list
 }

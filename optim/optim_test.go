@@ -1,0 +1,103 @@
+package optim
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"sprat/device/cpu"
+	"sprat/tensor"
+)
+
+func TestAdamWAgainstFloat64(t *testing.T) {
+	dev := cpu.New(2)
+	defer dev.Close()
+	rng := rand.New(rand.NewPCG(1, 2))
+	params := []*tensor.Param{
+		{Name: "matrix", Shape: []int{3, 5}, W: dev.Alloc(3, 5, tensor.F32), G: dev.Alloc(3, 5, tensor.F32)},
+		{Name: "vector", Shape: []int{7}, W: dev.Alloc(1, 7, tensor.F32), G: dev.Alloc(1, 7, tensor.F32)},
+		{Name: "frozen", Shape: []int{2}, W: dev.Alloc(1, 2, tensor.F32), Frozen: true},
+	}
+	type reference struct{ w, m, v []float64 }
+	var refs []reference
+	for _, p := range params {
+		var r reference
+		for i := range p.W.Host() {
+			p.W.Host()[i] = float32(rng.NormFloat64())
+			r.w = append(r.w, float64(p.W.Host()[i]))
+		}
+		r.m, r.v = make([]float64, len(r.w)), make([]float64, len(r.w))
+		refs = append(refs, r)
+	}
+	const lr, decay, clip = 0.01, 0.1, 1.0
+	opt := NewAdamW(dev, slices.Values(params), decay)
+	for step := 1; step <= 5; step++ {
+		norm := 0.0
+		for _, p := range params[:2] {
+			for i := range p.G.Host() {
+				p.G.Host()[i] = float32(rng.NormFloat64())
+				norm += float64(p.G.Host()[i]) * float64(p.G.Host()[i])
+			}
+		}
+		norm = math.Sqrt(norm)
+		if got := opt.Step(lr, clip); math.Abs(got-norm) > 1e-6*norm {
+			t.Fatalf("step %d: norm %v, want %v", step, got, norm)
+		}
+		for j, p := range params[:2] {
+			r := refs[j]
+			for i := range r.w {
+				g := float64(p.G.Host()[i]) * min(1, clip/norm)
+				r.m[i] = 0.9*r.m[i] + 0.1*g
+				r.v[i] = 0.95*r.v[i] + 0.05*g*g
+				update := r.m[i] / (1 - math.Pow(0.9, float64(step))) / (math.Sqrt(r.v[i]/(1-math.Pow(0.95, float64(step)))) + 1e-8)
+				if j == 0 {
+					update += decay * r.w[i]
+				}
+				r.w[i] -= lr * update
+				// A step moves a weight by about lr, rounded to float32 a few times.
+				if got := float64(p.W.Host()[i]); math.Abs(got-r.w[i]) > 1e-6*(1+math.Abs(r.w[i])) {
+					t.Fatalf("step %d: %s[%d] is %v, want %v", step, p.Name, i, got, r.w[i])
+				}
+			}
+		}
+	}
+	if got := params[2].W.Host(); float64(got[0]) != refs[2].w[0] {
+		t.Error("a frozen parameter moved")
+	}
+}
+
+func TestNotFiniteGradientChangesNothing(t *testing.T) {
+	dev := cpu.New(1)
+	defer dev.Close()
+	p := &tensor.Param{Shape: []int{2, 2}, W: dev.Alloc(2, 2, tensor.F32), G: dev.Alloc(2, 2, tensor.F32)}
+	p.G.Host()[3] = float32(math.NaN())
+	opt := NewAdamW(dev, slices.Values([]*tensor.Param{p}), 0)
+	if norm := opt.Step(1, 1); !math.IsNaN(norm) {
+		t.Errorf("norm %v, want NaN", norm)
+	}
+	if w := p.W.Host(); w[0] != 0 || w[3] != 0 {
+		t.Errorf("weights moved to %v", w)
+	}
+}
+
+func TestWarmupCosine(t *testing.T) {
+	const steps, warmup, peak, floor = 100, 10, 1.0, 0.1
+	at := func(i int) float64 { return WarmupCosine(i, warmup, steps, peak, floor) }
+	for _, c := range []struct {
+		step int
+		want float64
+	}{{0, 0.1}, {4, 0.5}, {9, 1}, {10, 1}, {99, floor}, {200, floor}} {
+		if got := at(c.step); math.Abs(got-c.want) > 1e-12 {
+			t.Errorf("step %d: %v, want %v", c.step, got, c.want)
+		}
+	}
+	for i := warmup; i < steps-1; i++ {
+		if at(i+1) >= at(i) {
+			t.Errorf("step %d: the rate does not fall", i)
+		}
+	}
+	if got := WarmupCosine(0, 0, 1, peak, floor); got != peak {
+		t.Errorf("a run of one step: %v, want %v", got, peak)
+	}
+}
