@@ -40,6 +40,14 @@ var formats = []format{
 	}},
 }
 
+// values are the magnitudes of the codes 0 to 127.
+func (f format) values() (v [128]float64) {
+	for c := range v {
+		v[c] = f.formula(uint8(c))
+	}
+	return v
+}
+
 func signOf(c uint8) float64 { return 1 - 2*float64(c>>7) }
 
 func TestDecodeAllCodes(t *testing.T) {
@@ -74,19 +82,17 @@ func TestEncodeInvertsDecode(t *testing.T) {
 
 // nearest is the code of the finite number closest to x, found by trying all of them; ties go to the even code.
 // The sign is x's, zero included.
-func (f format) nearest(x float64) uint8 {
+func (f format) nearest(values *[128]float64, x float64) uint8 {
 	if math.IsNaN(x) {
 		return 0x7F
 	}
 	x0 := min(math.Abs(x), f.largest)
 	best, distance := 0, math.Inf(1)
-	for c := range 128 {
-		v := f.formula(uint8(c))
-		d := math.Abs(v - x0)
-		if math.IsNaN(v) || math.IsInf(v, 0) || d > distance || d == distance && c%2 == 1 {
-			continue
+	for c, v := range values {
+		d := math.Abs(v - x0) // NaN and infinity are never near
+		if d < distance || d == distance && c%2 == 0 {
+			best, distance = c, d
 		}
-		best, distance = c, d
 	}
 	if math.Signbit(x) {
 		best |= 0x80
@@ -94,9 +100,9 @@ func (f format) nearest(x float64) uint8 {
 	return uint8(best)
 }
 
-func (f format) check(t *testing.T, x float32) {
+func (f format) check(t *testing.T, values *[128]float64, x float32) {
 	t.Helper()
-	if got, want := f.encode(x), f.nearest(float64(x)); got != want {
+	if got, want := f.encode(x), f.nearest(values, float64(x)); got != want {
 		t.Fatalf("%s: %v (%#08x) encodes to %#02x, want %#02x", f.name, x, math.Float32bits(x), got, want)
 	}
 }
@@ -104,6 +110,7 @@ func (f format) check(t *testing.T, x float32) {
 // TestEncodeIsNearest compares with brute force: around every number and every midpoint, and in a dense sweep of all float32.
 func TestEncodeIsNearest(t *testing.T) {
 	for _, f := range formats {
+		values := f.values()
 		for c := range 127 {
 			v, next := f.formula(uint8(c)), f.formula(uint8(c+1))
 			if math.IsNaN(next) || math.IsInf(next, 0) {
@@ -111,14 +118,14 @@ func TestEncodeIsNearest(t *testing.T) {
 			}
 			for _, x := range []float32{float32(v), float32((v + next) / 2)} { // both exact in float32
 				for _, y := range []float32{x, math.Nextafter32(x, 0), math.Nextafter32(x, math.MaxFloat32)} {
-					f.check(t, y)
-					f.check(t, -y)
+					f.check(t, &values, y)
+					f.check(t, &values, -y)
 				}
 			}
 		}
 		const stride = 7919 // a prime: visits all exponents and spreads over the mantissas
 		for b := uint64(0); b < 1<<32; b += stride {
-			f.check(t, math.Float32frombits(uint32(b)))
+			f.check(t, &values, math.Float32frombits(uint32(b)))
 		}
 	}
 }
@@ -189,7 +196,8 @@ func FuzzCodec(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b uint32) {
 		x := math.Float32frombits(b)
 		for _, fm := range formats {
-			fm.check(t, x)
+			values := fm.values()
+			fm.check(t, &values, x)
 			if c := fm.encode(x); fm.encode(fm.decode(c)) != c {
 				t.Errorf("%s: code %#02x of %v does not survive", fm.name, c, x)
 			}
