@@ -39,6 +39,10 @@ type MLA struct {
 	dev   device.Device
 }
 
+// latentNormEps is ε of the norms of cQ and cKV. DeepSeek's modeling code leaves it at this whatever rms_norm_eps says, which
+// matters for models with another, such as Moonlight.
+const latentNormEps = 1e-6
+
 func newMLA(b *nn.Builder, prefix string, cfg *config.Config, rope nn.RoPE) *MLA {
 	d, heads := cfg.HiddenSize, headsOf(cfg)
 	a := &MLA{rope: rope, heads: heads, qRank: cfg.QLoRARank, dev: b.Dev}
@@ -46,11 +50,11 @@ func newMLA(b *nn.Builder, prefix string, cfg *config.Config, rope nn.RoPE) *MLA
 		a.QProj = b.Linear(prefix+".q_proj.weight", q, d)
 	} else {
 		a.QAProj = b.Linear(prefix+".q_a_proj.weight", a.qRank, d)
-		a.QANorm = b.RMSNorm(prefix+".q_a_layernorm.weight", a.qRank, cfg.RMSNormEps)
+		a.QANorm = b.RMSNorm(prefix+".q_a_layernorm.weight", a.qRank, latentNormEps)
 		a.QBProj = b.Linear(prefix+".q_b_proj.weight", q, a.qRank)
 	}
 	a.KVAProj = b.Linear(prefix+".kv_a_proj_with_mqa.weight", heads.C+heads.R, d)
-	a.KVANorm = b.RMSNorm(prefix+".kv_a_layernorm.weight", heads.C, cfg.RMSNormEps)
+	a.KVANorm = b.RMSNorm(prefix+".kv_a_layernorm.weight", heads.C, latentNormEps)
 	a.KVBProj = b.Linear(prefix+".kv_b_proj.weight", heads.H*(heads.N+heads.V), heads.C)
 	a.OProj = b.Linear(prefix+".o_proj.weight", d, heads.H*heads.V)
 	return a
