@@ -29,7 +29,8 @@ bench: ## the kernels against this machine's peak and bandwidth
 	go run ./cmd/sprat bench kernels
 
 gold: ## make the gold vectors again (needs Python; see testdata/gold/README.md)
-	bash testdata/gold/gen/run.sh
+	python3 -m venv out/gold && out/gold/bin/pip install -q -r testdata/gold/gen/requirements.txt
+	out/gold/bin/python testdata/gold/gen/generate.py
 
 size: ## lines of Go in each package, tests and generated files apart
 	@for d in $$(go list -f '{{.Dir}}' ./...); do \
