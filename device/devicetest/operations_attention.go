@@ -1,0 +1,65 @@
+package devicetest
+
+import (
+	"sprat/device"
+	"sprat/tensor"
+)
+
+func (g *gen) attention() *operation {
+	h := g.h
+	starts := []int32{0, 1, 1, int32(g.t / 5), int32(g.t)} // one row, none, some
+	return &operation{
+		name: "Attention",
+		in: []operand{g.mat("q", g.t, h.H*(h.N+h.R)).with(diff), g.mat("kv", g.t, h.H*(h.N+h.V)).with(diff),
+			g.mat("kR", g.t, h.R).with(diff)},
+		out: []operand{result("o", g.t, h.H*h.V).with(diff), result("lse", g.t, h.H)},
+		forward: func(d device.Device, in, out []tensor.Mat) {
+			d.Attention(out[0], out[1], in[0], in[1], in[2], starts, h)
+		},
+		reference: func(in [][]float64) [][]float64 {
+			o, lse := refAttention(in[0], in[1], in[2], starts, h)
+			return [][]float64{o, lse}
+		},
+		backward: func(d device.Device, din, dout, in, out []tensor.Mat) {
+			d.AttentionBackward(din[0], din[1], din[2], dout[0], in[0], in[1], in[2], out[0], out[1], starts, h)
+		},
+	}
+}
+
+func (g *gen) latentAttention() *operation {
+	h, past := g.h, 4
+	return &operation{
+		name: "LatentAttention",
+		in: []operand{g.mat("qC", g.t, h.H*h.C), g.mat("q", g.t, h.H*(h.N+h.R)),
+			g.mat("latents", past+g.t+2, h.C+h.R)}, // the last two are not seen
+		out: []operand{result("oC", g.t, h.H*h.C)},
+		forward: func(d device.Device, in, out []tensor.Mat) {
+			d.LatentAttention(out[0], in[0], in[1], in[2], past, h)
+		},
+		reference: func(in [][]float64) [][]float64 {
+			return [][]float64{refLatentAttention(in[0], in[1], in[2], past, h)}
+		},
+	}
+}
+
+func (g *gen) absorbQuery() *operation {
+	h := g.h
+	return &operation{
+		name: "AbsorbQuery", rows: g.t,
+		in:        []operand{g.mat("q", g.t, h.H*(h.N+h.R)).with(byRow), g.mat("wkvb", h.H*(h.N+h.V), h.C)},
+		out:       []operand{result("qC", g.t, h.H*h.C).with(byRow)},
+		forward:   func(d device.Device, in, out []tensor.Mat) { d.AbsorbQuery(out[0], in[0], in[1], h) },
+		reference: func(in [][]float64) [][]float64 { return [][]float64{refAbsorbQuery(in[0], in[1], h)} },
+	}
+}
+
+func (g *gen) absorbValue() *operation {
+	h := g.h
+	return &operation{
+		name: "AbsorbValue", rows: g.t,
+		in:        []operand{g.mat("oC", g.t, h.H*h.C).with(byRow), g.mat("wkvb", h.H*(h.N+h.V), h.C)},
+		out:       []operand{result("o", g.t, h.H*h.V).with(byRow)},
+		forward:   func(d device.Device, in, out []tensor.Mat) { d.AbsorbValue(out[0], in[0], in[1], h) },
+		reference: func(in [][]float64) [][]float64 { return [][]float64{refAbsorbValue(in[0], in[1], h)} },
+	}
+}
