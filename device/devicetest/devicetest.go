@@ -27,6 +27,7 @@ import (
 	"fmt"
 	"iter"
 	"math"
+	"strings"
 	"testing"
 
 	"sprat/device"
@@ -43,10 +44,13 @@ func Run(t *testing.T, d device.Device) {
 	}
 }
 
-// Check is Run outside of a test: it joins the errors.
-func Check(d device.Device) error {
+// Check is Run outside of a test, for the checks whose names contain match. It joins the errors, each with its check's name.
+func Check(d device.Device, match string) error {
 	var errs []error
 	for name, check := range checks() {
+		if !strings.Contains(name, match) {
+			continue
+		}
 		if err := check(d); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}

@@ -1,0 +1,134 @@
+package cpu
+
+import (
+	"strings"
+	"testing"
+
+	"sprat/device"
+	"sprat/device/devicetest"
+	"sprat/tensor"
+)
+
+// Each of these devices has one error that training would survive for a while. The suite must see it.
+
+// flipped has the wrong sign in front of the mean of RMSNorm's dx.
+type flipped struct{ *Device }
+
+func (d flipped) RMSNormBackward(dx, dw, dy, x, rstd, w tensor.Mat) {
+	if dx.IsZero() {
+		d.Device.RMSNormBackward(dx, dw, dy, x, rstd, w)
+		return
+	}
+	before := d.Alloc(dx.Rows, dx.Cols, tensor.F32)
+	d.Copy(before, dx)
+	d.Device.RMSNormBackward(dx, dw, dy, x, rstd, w)
+	for t := range dx.Rows {
+		r, now, was := view(rstd).row(t)[0], view(dx).row(t), view(before).row(t)
+		for i := range now {
+			straight := r * view(w).row(0)[i] * view(dy).row(t)[i]
+			now[i] = was[i] + straight + (was[i] + straight - now[i])
+		}
+	}
+}
+
+// overwriting forgets what was in dw.
+type overwriting struct{ *Device }
+
+func (d overwriting) LinearBackward(dx, dw, dy, x, w tensor.Mat, p device.Precision) {
+	if !dw.IsZero() {
+		d.Zero(dw)
+	}
+	d.Device.LinearBackward(dx, dw, dy, x, w, p)
+}
+
+// unscaled leaves the scale out of the scores' gradient.
+type unscaled struct{ *Device }
+
+func (d unscaled) AttentionBackward(dq, dkv, dkR, do, q, kv, kR, o, lse tensor.Mat, starts []int32, h device.Heads) {
+	d.Device.AttentionBackward(tensor.Mat{}, dkv, dkR, do, q, kv, kR, o, lse, starts, h)
+	if !dq.IsZero() {
+		g := d.Alloc(dq.Rows, dq.Cols, tensor.F32)
+		d.Device.AttentionBackward(g, tensor.Mat{}, tensor.Mat{}, do, q, kv, kR, o, lse, starts, h)
+		for t := range dq.Rows {
+			for i, v := range view(g).row(t) {
+				view(dq).row(t)[i] += v / h.Scale
+			}
+		}
+	}
+}
+
+// leaking lets a sequence see the one before.
+type leaking struct{ *Device }
+
+func (d leaking) Attention(o, lse, q, kv, kR tensor.Mat, starts []int32, h device.Heads) {
+	d.Device.Attention(o, lse, q, kv, kR, []int32{0, int32(q.Rows)}, h)
+}
+
+// biased weighs with the scores that choose.
+type biased struct{ *Device }
+
+func (d biased) Route(r device.Routing, logits, bias tensor.Mat, spec device.RouteSpec) {
+	d.Device.Route(r, logits, bias, spec)
+	if bias.IsZero() || !spec.Normalize {
+		return
+	}
+	for t := range logits.Rows {
+		weight, sum := view(r.Weight).row(t), float32(0)
+		for k, e := range viewInts(r.Index).row(t) {
+			weight[k] = view(r.Score).row(t)[e] + view(bias).row(0)[e]
+			sum += weight[k]
+		}
+		for k := range weight {
+			weight[k] *= spec.ScalingFactor / sum
+		}
+	}
+}
+
+// detached treats the weights' denominator as a constant.
+type detached struct{ *Device }
+
+func (d detached) RouteBackward(dlogits, dweight tensor.Mat, r device.Routing, spec device.RouteSpec, balance float32, starts []int32) {
+	if spec.Normalize && spec.Sigmoid {
+		for t := range dweight.Rows {
+			sum := float32(0)
+			for _, e := range viewInts(r.Index).row(t) {
+				sum += view(r.Score).row(t)[e]
+			}
+			for k, e := range viewInts(r.Index).row(t) {
+				s := view(r.Score).row(t)[e]
+				view(dlogits).row(t)[e] += view(dweight).row(t)[k] * spec.ScalingFactor / sum * s * (1 - s)
+			}
+		}
+		return
+	}
+	d.Device.RouteBackward(dlogits, dweight, r, spec, balance, starts)
+}
+
+func TestSuiteSeesErrors(t *testing.T) {
+	d := New(2)
+	defer d.Close()
+	for _, c := range []struct {
+		broken device.Device
+		check  string
+		result string // what the error must be about
+	}{
+		{flipped{d}, "small RMSNorm", "dx"},
+		{overwriting{d}, "small Linear", "dw"},
+		{unscaled{d}, "small Attention", "dq"},
+		{leaking{d}, "small Attention", "o"},
+		{leaking{d}, "sequences apart", "o"},
+		{biased{d}, "small Route V3", "weight"},
+		{biased{d}, "golden routing", "weight"},
+		{detached{d}, "small Route V3", "dlogits"},
+	} {
+		if err := devicetest.Check(d, c.check); err != nil {
+			t.Errorf("%s without an error: %v", c.check, err)
+		}
+		err := devicetest.Check(c.broken, c.check)
+		if err == nil || !strings.Contains(err.Error(), " "+c.result+": ") {
+			t.Errorf("%T: want an error about %s, have %v", c.broken, c.result, err)
+		} else {
+			t.Logf("%T: %v", c.broken, err)
+		}
+	}
+}
