@@ -35,7 +35,7 @@ func Pretrain(ctx context.Context, c *Config, w io.Writer) error {
 	if cfg.BOSTokenID, ok = tok.ID(BOS); !ok {
 		cfg.BOSTokenID = eos
 	}
-	cfg.EOSTokenID = eos
+	cfg.EOSTokenIDs = []int32{eos}
 	fmt.Fprintf(w, "reading %d files\n", len(c.Data.Train)+len(c.Data.Valid))
 	corpus, err := data.Read(ctx, c.Data.Train, tok, eos)
 	if err != nil {

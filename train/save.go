@@ -79,7 +79,7 @@ func writeSmall(dir string, cfg *config.Config, tok *tokenizer.Tokenizer) ([]str
 			"model_max_length":             cfg.MaxPositionEmbeddings,
 		},
 		"generation_config.json": map[string]any{
-			"bos_token_id": cfg.BOSTokenID, "eos_token_id": cfg.EOSTokenID,
+			"bos_token_id": cfg.BOSTokenID, "eos_token_id": cfg.EOSTokenIDs,
 			"do_sample": true, "temperature": 0.7, "top_p": 0.95,
 		},
 	} {

@@ -55,6 +55,7 @@ first_k_dense_replace = 1
 intermediate_size = 64
 num_attention_heads = 2
 num_key_value_heads = 2
+q_lora_rank = 0
 kv_lora_rank = 16
 qk_nope_head_dim = 8
 qk_rope_head_dim = 8

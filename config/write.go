@@ -1,0 +1,67 @@
+package config
+
+import (
+	"encoding/json"
+	"maps"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// JSON returns the config.json of c, in the style of the published ones. transformers loads it as DeepseekV2ForCausalLM or
+// DeepseekV3ForCausalLM, and Parse gives c again.
+func (c *Config) JSON() ([]byte, error) {
+	m := values(c)
+	maps.Copy(m, c.constants())
+	m["attention_dropout"] = float(0)
+	m["num_key_value_heads"] = c.NumAttentionHeads
+	m["moe_layer_freq"] = 1
+	m["use_cache"] = true
+	if c.QLoRARank == 0 {
+		m["q_lora_rank"] = nil
+	}
+	if c.NRoutedExperts == 0 {
+		delete(m, "n_routed_experts") // transformers takes no null; first_k_dense_replace says that all layers are dense
+	}
+	if c.BOSTokenID < 0 {
+		m["bos_token_id"] = nil
+	}
+	switch {
+	case len(c.OtherEOSTokenIDs) > 0:
+		m["eos_token_id"] = append([]int{c.EOSTokenID}, c.OtherEOSTokenIDs...)
+	case c.EOSTokenID < 0:
+		m["eos_token_id"] = nil
+	}
+	if c.RoPEScaling != nil {
+		m["rope_scaling"] = values(c.RoPEScaling)
+	}
+	if c.QuantizationConfig == nil {
+		delete(m, "quantization_config")
+	}
+	data, err := json.MarshalIndent(m, "", "  ")
+	return append(data, '\n'), err
+}
+
+// values maps keys to the values of the struct's fields.
+func values(ptr any) map[string]any {
+	m := map[string]any{}
+	for key, field := range fields(ptr) {
+		v := reflect.ValueOf(field).Elem().Interface()
+		if f, ok := v.(float64); ok {
+			v = float(f)
+		}
+		m[key] = v
+	}
+	return m
+}
+
+// float is written with a point or an exponent always, since transformers tells 1 from 1.0.
+type float float64
+
+func (f float) MarshalJSON() ([]byte, error) {
+	s := strconv.FormatFloat(float64(f), 'g', -1, 64)
+	if !strings.ContainsAny(s, ".e") {
+		s += ".0"
+	}
+	return []byte(s), nil
+}
