@@ -141,8 +141,8 @@ func (t Tensor) parts() ([]part, error) {
 		return nil, fmt.Errorf("dtype %s is not written; choose F32, BF16, F16 or F8_E4M3", quote(string(t.DType)))
 	case !ok || size != int64(len(t.Data))*t.DType.size():
 		return nil, fmt.Errorf("shape %v does not fit %d elements", t.Shape, len(t.Data))
-	case t.Name == "" || !utf8.ValidString(t.Name):
-		return nil, errors.New("the name is empty or not UTF-8")
+	case !utf8.ValidString(t.Name):
+		return nil, errors.New("the name is not UTF-8")
 	}
 	self := part{Info{Name: t.Name, DType: t.DType, Shape: t.Shape, size: size}, func() []float32 { return t.Data }}
 	if t.DType != F8_E4M3 {
