@@ -106,7 +106,7 @@ type QuantizationConfig struct {
 	Fmt              string `json:"fmt"`                 // e4m3
 	ActivationScheme string `json:"activation_scheme"`   // dynamic
 	ScaleFmt         string `json:"scale_fmt,omitempty"` // ue8m0 where scales are powers of two, as in V3.1; otherwise empty
-	WeightBlockSize  []int `json:"weight_block_size"`   // 128, 128
+	WeightBlockSize  []int  `json:"weight_block_size"`   // 128, 128
 }
 
 // maxFile bounds a config.json, in bytes. Published ones have under 10 kB.
