@@ -271,6 +271,26 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestCutOff: whenever a save begins another file, the directory still reads as the earlier save; a crash there loses nothing.
+func TestCutOff(t *testing.T) {
+	for _, limits := range [][2]int64{{1 << 30, 1 << 14}, {1 << 14, 1 << 14}, {1 << 14, 1 << 30}} {
+		dir, old := t.TempDir(), weights(1)
+		if err := WriteDir(dir, old, limits[0]); err != nil {
+			t.Fatal(err)
+		}
+		files := 0
+		create := func(dir, pattern string) (tempFile, error) {
+			files++
+			checkHolds(t, mustOpen(t, dir), old)
+			return osCreateTemp(dir, pattern)
+		}
+		if err := writeDir(create, dir, weights(2), limits[1]); err != nil || files == 0 {
+			t.Fatalf("%d files, %v", files, err)
+		}
+		checkHolds(t, mustOpen(t, dir), weights(2))
+	}
+}
+
 // TestNonFinite: what is no number survives in the types that can say so.
 func TestNonFinite(t *testing.T) {
 	inf := float32(math.Inf(1))
