@@ -170,15 +170,9 @@ func (c *Config) checkNumbers() error {
 }
 
 func (c *Config) checkTokens() error {
-	err := first(
-		inRange("bos_token_id", c.BOSTokenID, -1, c.VocabSize-1),
-		inRange("eos_token_id", c.EOSTokenID, -1, c.VocabSize-1),
-	)
-	for _, id := range c.OtherEOSTokenIDs {
-		err = first(err, inRange("eos_token_id", id, 0, c.VocabSize-1))
-	}
-	if err == nil && c.EOSTokenID < 0 && len(c.OtherEOSTokenIDs) > 0 {
-		return fmt.Errorf("eos_token_id is a list whose first id is %d: want ids of the vocabulary", c.EOSTokenID)
+	err := inRange("bos_token_id", int(c.BOSTokenID), -1, c.VocabSize-1)
+	for _, id := range c.EOSTokenIDs {
+		err = first(err, inRange("eos_token_id", int(id), 0, c.VocabSize-1))
 	}
 	return err
 }

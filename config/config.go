@@ -75,9 +75,8 @@ type Config struct {
 	RoPEScaling           *RoPEScaling `json:"rope_scaling"` // nil: no YaRN
 	MaxPositionEmbeddings int          `json:"max_position_embeddings"`
 
-	BOSTokenID       int   `json:"bos_token_id"` // -1: none
-	EOSTokenID       int   `json:"eos_token_id"` // -1: none; the first, where the file has a list
-	OtherEOSTokenIDs []int `json:"-"`            // the rest of the list
+	BOSTokenID  int32   `json:"bos_token_id"` // -1: none
+	EOSTokenIDs []int32 `json:"eos_token_id"` // any of them ends a text; a number, a list or null in the file
 
 	TorchDType         string              `json:"torch_dtype"`
 	QuantizationConfig *QuantizationConfig `json:"quantization_config"` // nil: weights are of TorchDType
@@ -144,6 +143,4 @@ func (c *Config) IsMoE(layer int) bool { return c.NRoutedExperts > 0 && layer >=
 func (c *Config) HasMoE() bool { return c.IsMoE(c.NumHiddenLayers + c.NumNextNPredictLayers - 1) }
 
 // IsEOS reports whether a token ends the text.
-func (c *Config) IsEOS(id int32) bool {
-	return id >= 0 && (int(id) == c.EOSTokenID || slices.Contains(c.OtherEOSTokenIDs, int(id)))
-}
+func (c *Config) IsEOS(id int32) bool { return slices.Contains(c.EOSTokenIDs, id) }

@@ -79,9 +79,9 @@ func TestJSONParsesToTheSame(t *testing.T) {
 		c := load(t, name)
 		checkRewrite(t, c)
 		c.NRoutedExperts, c.FirstKDenseReplace = 0, c.NumHiddenLayers
-		c.BOSTokenID, c.EOSTokenID, c.OtherEOSTokenIDs = -1, 5, []int{7, 9}
+		c.BOSTokenID, c.EOSTokenIDs = -1, []int32{5, 7, 9}
 		checkRewrite(t, c)
-		c.EOSTokenID, c.OtherEOSTokenIDs = -1, nil
+		c.EOSTokenIDs = nil
 		checkRewrite(t, c)
 	}
 }
@@ -131,11 +131,11 @@ func parse(t *testing.T, text string) *Config {
 
 func TestDefaults(t *testing.T) {
 	v3 := parse(t, smallMoE)
-	if v3.ScoringFunc != "sigmoid" || v3.TopKMethod != "noaux_tc" || !v3.NormTopKProb || v3.RoutedScalingFactor != 2.5 || v3.QLoRARank != 0 || v3.EOSTokenID != 1 {
+	if v3.ScoringFunc != "sigmoid" || v3.TopKMethod != "noaux_tc" || !v3.NormTopKProb || v3.RoutedScalingFactor != 2.5 || v3.QLoRARank != 0 || !v3.IsEOS(1) {
 		t.Errorf("deepseek_v3: %+v", v3)
 	}
 	v2 := parse(t, strings.Replace(smallMoE, "deepseek_v3", "deepseek_v2", 1))
-	if v2.ScoringFunc != "softmax" || v2.TopKMethod != "greedy" || v2.NormTopKProb || v2.RoutedScalingFactor != 1 || v2.NSharedExperts != 2 || v2.EOSTokenID != 2 {
+	if v2.ScoringFunc != "softmax" || v2.TopKMethod != "greedy" || v2.NormTopKProb || v2.RoutedScalingFactor != 1 || v2.NSharedExperts != 2 || !v2.IsEOS(2) {
 		t.Errorf("deepseek_v2: %+v", v2)
 	}
 	for _, text := range []string{small, small + `, "n_routed_experts": null`} {
@@ -144,7 +144,7 @@ func TestDefaults(t *testing.T) {
 		}
 	}
 	none := parse(t, smallMoE+`, "n_shared_experts": null, "eos_token_id": null, "bos_token_id": null`)
-	if none.NSharedExperts != 0 || none.EOSTokenID != -1 || none.BOSTokenID != -1 || none.IsEOS(-1) {
+	if none.NSharedExperts != 0 || len(none.EOSTokenIDs) != 0 || none.BOSTokenID != -1 || none.IsEOS(-1) {
 		t.Errorf("null: %+v", none)
 	}
 }
@@ -196,8 +196,10 @@ func TestErrors(t *testing.T) {
 		{small + `, "n_routed_experts": "many"`, `n_routed_experts is "many": want a value of type int`},
 		{small + `, "rms_norm_eps": 0`, "rms_norm_eps is 0"},
 		{small + `, "rope_theta": 1`, "rope_theta is 1"},
-		{small + `, "eos_token_id": 64`, "eos_token_id is 64: want -1 to 63"},
+		{small + `, "eos_token_id": 64`, "eos_token_id is 64: want 0 to 63"},
 		{small + `, "eos_token_id": [1, 64]`, "eos_token_id is 64"},
+		{small + `, "eos_token_id": [1, null]`, "want no null"},
+		{small + `, "eos_token_id": 5000000000`, "want a value of type int32"},
 		{small + `, "torch_dtype": "int8"`, `torch_dtype is "int8"`},
 		{small + `, "torch_dtype": "float16", "dtype": "float32"`, `torch_dtype is "float16", but dtype is "float32"`},
 		{small + `, "architectures": ["LlamaForCausalLM"]`, "architectures is"},

@@ -89,11 +89,11 @@ func defaults(modelType json.RawMessage) (*Config, error) {
 	case "deepseek_v2":
 		c.NSharedExperts, c.NGroup, c.TopKGroup = 2, 1, 1
 		c.ScoringFunc, c.TopKMethod, c.RoutedScalingFactor = "softmax", "greedy", 1
-		c.MaxPositionEmbeddings, c.BOSTokenID, c.EOSTokenID = 2048, 1, 2
+		c.MaxPositionEmbeddings, c.BOSTokenID, c.EOSTokenIDs = 2048, 1, []int32{2}
 	case "deepseek_v3", "kimi_k2":
 		c.FirstKDenseReplace, c.NSharedExperts, c.NumExpertsPerTok, c.NGroup, c.TopKGroup = 3, 1, 8, 8, 4
 		c.ScoringFunc, c.TopKMethod, c.NormTopKProb, c.RoutedScalingFactor = "sigmoid", "noaux_tc", true, 2.5
-		c.MaxPositionEmbeddings, c.EOSTokenID = 4096, 1
+		c.MaxPositionEmbeddings, c.EOSTokenIDs = 4096, []int32{1}
 	default:
 		return nil, fmt.Errorf("model_type is %.80q: want deepseek_v2, deepseek_v3 or kimi_k2", c.ModelType)
 	}
@@ -202,25 +202,26 @@ func (c *Config) setNone(key string) {
 	case "bos_token_id":
 		c.BOSTokenID = -1
 	case "eos_token_id":
-		c.EOSTokenID = -1
+		c.EOSTokenIDs = nil
 	}
 }
 
+// decodeEOS takes one id or a list.
 func (c *Config) decodeEOS(value json.RawMessage) error {
 	if value[0] != '[' {
-		return decodeValue("eos_token_id", value, &c.EOSTokenID)
+		c.EOSTokenIDs = make([]int32, 1)
+		return decodeValue("eos_token_id", value, &c.EOSTokenIDs[0])
 	}
-	var ids []int
+	var ids []*int32
 	if err := decodeValue("eos_token_id", value, &ids); err != nil {
 		return err
 	}
-	if len(ids) == 0 {
-		c.EOSTokenID = -1
-		return nil
-	}
-	c.EOSTokenID = ids[0]
-	if len(ids) > 1 {
-		c.OtherEOSTokenIDs = ids[1:]
+	c.EOSTokenIDs = nil
+	for _, id := range ids {
+		if id == nil {
+			return fmt.Errorf("eos_token_id is %s: want no null in a list", show(value))
+		}
+		c.EOSTokenIDs = append(c.EOSTokenIDs, *id)
 	}
 	return nil
 }

@@ -26,11 +26,8 @@ func (c *Config) JSON() ([]byte, error) {
 	if c.BOSTokenID < 0 {
 		m["bos_token_id"] = nil
 	}
-	switch {
-	case len(c.OtherEOSTokenIDs) > 0:
-		m["eos_token_id"] = append([]int{c.EOSTokenID}, c.OtherEOSTokenIDs...)
-	case c.EOSTokenID < 0:
-		m["eos_token_id"] = nil
+	if len(c.EOSTokenIDs) == 1 {
+		m["eos_token_id"] = c.EOSTokenIDs[0]
 	}
 	if c.RoPEScaling != nil {
 		m["rope_scaling"] = values(c.RoPEScaling)
