@@ -145,9 +145,11 @@ func checkLayout(tensors []Info, size int64) error {
 	for _, t := range tensors {
 		switch {
 		case t.size > size-t.off: // both sides are exact: off and size are not negative
-			return fmt.Errorf("tensor %s: ends at byte %d of %d bytes of data; the file is truncated, fetch it again", quote(t.Name), uint64(t.off)+uint64(t.size), size)
+			return fmt.Errorf("tensor %s: ends at byte %d of %d bytes of data; the file is truncated, fetch it again",
+				quote(t.Name), uint64(t.off)+uint64(t.size), size)
 		case t.off != end:
-			return fmt.Errorf("tensor %s: begins at byte %d of the data where %d is next; the format allows no hole or overlap", quote(t.Name), t.off, end)
+			return fmt.Errorf("tensor %s: begins at byte %d of the data where %d is next; the format allows no hole or overlap",
+				quote(t.Name), t.off, end)
 		}
 		end += t.size
 	}

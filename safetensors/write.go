@@ -203,7 +203,8 @@ func header(parts []part, metadata map[string]string) ([]byte, error) {
 		text = append(text, ' ')
 	}
 	if len(text) > maxHeader {
-		return nil, fmt.Errorf("header of %d bytes for %d tensors is over the format's limit of %d; write more shards", len(text), len(parts), maxHeader)
+		return nil, fmt.Errorf("header of %d bytes for %d tensors is over the format's limit of %d; write more shards",
+			len(text), len(parts), maxHeader)
 	}
 	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), nil
 }

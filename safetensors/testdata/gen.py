@@ -11,7 +11,6 @@ import ml_dtypes
 import numpy as np
 from safetensors.numpy import save_file
 
-rng = np.random.default_rng(7)
 edges = np.array([0, -0.0, 1, -1.5, 65504, 65519.99, 65520, 2**-14, 2**-24, 2**-25, 1.5 * 2**-25, 1e-8, 3.3895e38, 1e-40,
                   np.inf, -np.inf, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-11, 1 + 3 * 2**-11], dtype=np.float32)
 with np.errstate(over="ignore"):
