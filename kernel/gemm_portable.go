@@ -1,0 +1,34 @@
+package kernel
+
+// portableGemm is what every other implementation is compared with.
+var portableGemm = gemmImpl{
+	name: "portable", mr: 4, nr: 4,
+	tile:      tilePortable,
+	copyRows:  func(dst, src []float32, ld, kc, width int) bool { return false },
+	transpose: func(dst, src []float32, ld, kc, width int) int { return 0 },
+}
+
+// tilePortable is a tile of 4 x 4. The conversions keep the compiler from fusing multiplication and addition on some
+// platforms and not on others.
+func tilePortable(kc int, a, b, c []float32, ldc int, add bool) {
+	var acc [4][4]float32
+	if add {
+		for i := range acc {
+			copy(acc[i][:], c[i*ldc:i*ldc+4])
+		}
+	}
+	a, b = a[:4*kc], b[:4*kc]
+	for len(a) >= 4 && len(b) >= 4 {
+		for i := range acc {
+			x := a[i]
+			acc[i][0] += float32(x * b[0])
+			acc[i][1] += float32(x * b[1])
+			acc[i][2] += float32(x * b[2])
+			acc[i][3] += float32(x * b[3])
+		}
+		a, b = a[4:], b[4:]
+	}
+	for i := range acc {
+		copy(c[i*ldc:i*ldc+4], acc[i][:])
+	}
+}

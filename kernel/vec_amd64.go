@@ -1,0 +1,109 @@
+//go:build !purego
+
+package kernel
+
+// The functions below do as many elements as whole vectors hold and return how many; those of vec.go do the rest.
+
+func whole(n, by int) int {
+	if !useAVX2 {
+		return 0
+	}
+	return n / by * by
+}
+
+func expBlocks(dst, src []float32, scale, shift float32) int {
+	n := whole(len(dst), 8)
+	if n > 0 {
+		expAVX2(n, &dst[0], &src[0], scale, shift)
+	}
+	return n
+}
+
+func swigluBlocks(y, gate, up []float32) int {
+	n := whole(len(y), 8)
+	if n > 0 {
+		swigluAVX2(n, &y[0], &gate[0], &up[0])
+	}
+	return n
+}
+
+func swigluBackwardBlocks(dGate, dUp, dy, gate, up []float32) int {
+	n := whole(len(dy), 8)
+	if n > 0 {
+		swigluBackwardAVX2(n, &dGate[0], &dUp[0], &dy[0], &gate[0], &up[0])
+	}
+	return n
+}
+
+func maxBlocks(x []float32) (int, float32) {
+	n := whole(len(x), 8)
+	if n > 0 {
+		return n, maxAVX2(n, &x[0])
+	}
+	return 0, x[0]
+}
+
+func sumBlocks(l *[lanes]float32, x []float32) int {
+	n := whole(len(x), lanes)
+	if n > 0 {
+		sumAVX2(n, &l[0], &x[0])
+	}
+	return n
+}
+
+func dotBlocks(l *[lanes]float32, a, b []float32) int {
+	n := whole(len(a), lanes)
+	if n > 0 {
+		dotAVX2(n, &l[0], &a[0], &b[0])
+	}
+	return n
+}
+
+func dot3Blocks(l *[lanes]float32, a, b, c []float32) int {
+	n := whole(len(a), lanes)
+	if n > 0 {
+		dot3AVX2(n, &l[0], &a[0], &b[0], &c[0])
+	}
+	return n
+}
+
+func axpyBlocks(y []float32, alpha float32, x []float32) int {
+	n := whole(len(x), 8)
+	if n > 0 {
+		axpyAVX2(n, &y[0], &x[0], alpha)
+	}
+	return n
+}
+
+func scaleBlocks(x []float32, alpha float32) int {
+	n := whole(len(x), 8)
+	if n > 0 {
+		scaleAVX2(n, &x[0], alpha)
+	}
+	return n
+}
+
+func mulScaleBlocks(y, x, w []float32, alpha float32) int {
+	n := whole(len(x), 8)
+	if n > 0 {
+		mulScaleAVX2(n, &y[0], &x[0], &w[0], alpha)
+	}
+	return n
+}
+
+func rmsBackwardBlocks(dx, dw, dy, x, w []float32, rstd, c float32) int {
+	n := whole(len(x), 8)
+	if n > 0 {
+		rmsBackwardAVX2(n, &dx[0], &dw[0], &dy[0], &x[0], &w[0], rstd, c)
+	}
+	return n
+}
+
+func adamwBlocks(w, m, v, g []float32, h *AdamWStep) int {
+	n := whole(len(w), 8)
+	if n > 0 {
+		adamwAVX2(n, &w[0], &m[0], &v[0], &g[0], h.LR, h.Beta1, 1-h.Beta1, h.Beta2, 1-h.Beta2, h.Eps, h.WeightDecay,
+			h.Correction1, h.Correction2, h.GradScale)
+	}
+	return n
+}

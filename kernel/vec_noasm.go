@@ -1,0 +1,18 @@
+//go:build !amd64 || purego
+
+package kernel
+
+// Without assembly the functions of vec.go do everything.
+
+func expBlocks(dst, src []float32, scale, shift float32) int            { return 0 }
+func swigluBlocks(y, gate, up []float32) int                            { return 0 }
+func swigluBackwardBlocks(dGate, dUp, dy, gate, up []float32) int       { return 0 }
+func maxBlocks(x []float32) (int, float32)                              { return 0, x[0] }
+func sumBlocks(l *[lanes]float32, x []float32) int                      { return 0 }
+func dotBlocks(l *[lanes]float32, a, b []float32) int                   { return 0 }
+func dot3Blocks(l *[lanes]float32, a, b, c []float32) int               { return 0 }
+func axpyBlocks(y []float32, alpha float32, x []float32) int            { return 0 }
+func scaleBlocks(x []float32, alpha float32) int                        { return 0 }
+func mulScaleBlocks(y, x, w []float32, alpha float32) int               { return 0 }
+func rmsBackwardBlocks(dx, dw, dy, x, w []float32, rstd, c float32) int { return 0 }
+func adamwBlocks(w, m, v, g []float32, h *AdamWStep) int                { return 0 }
