@@ -2,6 +2,7 @@ package cost
 
 import (
 	"math"
+	"os"
 	"testing"
 
 	"sprat/config"
@@ -16,26 +17,46 @@ func load(t *testing.T, name string) *config.Config {
 	return c
 }
 
+// The counts of published models are those that their reports round: 671 and 37 B, 236 and 21 B, 15.7 and 2.4 B.
 func TestPublishedCounts(t *testing.T) {
 	for _, c := range []struct {
-		name                              string
-		total, activated, headOnly, cache int64
+		name                                      string
+		total, activated, headOnly, layers, cache int64
 	}{
-		{"v3", 671_026_419_200, 37_552_297_472, 36_625_618_432, 70_272},
-		{"v2", 235_741_434_880, 21_375_800_320, 20_851_512_320, 69_120},
-		{"v2-lite", 15_706_484_224, 2_661_150_208, 2_451_435_008, 31_104},
+		{"v3", 671_026_419_200, 37_552_297_472, 36_625_618_432, 35_698_939_392, 70_272},
+		{"v2", 235_741_434_880, 21_375_800_320, 20_851_512_320, 20_327_224_320, 69_120},
+		{"v2-lite", 15_706_484_224, 2_661_150_208, 2_451_435_008, 2_241_719_808, 31_104},
 	} {
 		cfg := load(t, c.name)
 		p := Count(cfg)
-		if p.Total != c.total || p.Activated() != c.activated || p.ActivatedWithoutEmbedding() != c.headOnly {
-			t.Errorf("%s: total %d, activated %d and %d; want %d, %d and %d",
-				c.name, p.Total, p.Activated(), p.ActivatedWithoutEmbedding(), c.total, c.activated, c.headOnly)
+		if p.Total != c.total || p.Activated() != c.activated || p.ActivatedWithoutEmbedding() != c.headOnly || p.ActivatedLayers() != c.layers {
+			t.Errorf("%s: total %d, activated %d, %d and %d; want %+v",
+				c.name, p.Total, p.Activated(), p.ActivatedWithoutEmbedding(), p.ActivatedLayers(), c)
 		}
 		if got := CacheBytes(cfg); got != c.cache {
 			t.Errorf("%s: %d cache bytes a token, want %d", c.name, got, c.cache)
 		}
 		if sum := p.Embedding + p.Head + p.Attention + p.Dense + p.Routed + p.Shared + p.Gate + p.Norms; sum != p.Total {
 			t.Errorf("%s: the groups sum to %d of %d", c.name, sum, p.Total)
+		}
+	}
+}
+
+// Params and Count go over the table each in its own way.
+func TestParamsSumToCount(t *testing.T) {
+	for _, name := range []string{"v3", "v2", "v2-lite", "moonlight", "kimi-k2"} {
+		c := load(t, name)
+		sum := int64(0)
+		seen := map[string]bool{}
+		for name, shape := range Params(c) {
+			if seen[name] {
+				t.Fatalf("%s comes twice", name)
+			}
+			seen[name] = true
+			sum += tensor{shape: shape}.elements()
+		}
+		if p := Count(c); sum != p.Total+p.MTP {
+			t.Errorf("%s: Params sum to %d, Count to %d", name, sum, p.Total+p.MTP)
 		}
 	}
 }
@@ -53,7 +74,12 @@ func TestV3Parts(t *testing.T) {
 		{"embedding", p.Embedding, 926_679_040},
 		{"head", p.Head, 926_679_040},
 		{"MTP module", p.MTP, 11_610_068_224},
-		{"MTP with its copies of embedding and head", p.MTP + p.Embedding + p.Head, 13_463_426_304},
+		{"MTP with its copies of embedding and head", p.MTP + MTPCopies(load(t, "v3")), 13_463_426_304},
+		{"all that is stored", p.Total + p.MTP + MTPCopies(load(t, "v3")), 684_489_845_504},
+		{"V2's attention", Count(load(t, "v2")).Attention, 149_227_520 * 60},
+		{"V2's routed experts", Count(load(t, "v2")).Routed, 23_592_960 * 160 * 59},
+		{"V2-Lite's attention", Count(load(t, "v2-lite")).Attention, 13_763_072 * 27},
+		{"V2-Lite's routed experts", Count(load(t, "v2-lite")).Routed, 8_650_752 * 64 * 26},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s: %d, want %d", c.what, c.got, c.want)
@@ -81,6 +107,114 @@ func TestTrainingFLOPs(t *testing.T) {
 			t.Errorf("%s: %.2f GFLOP a token, want %.2f", c.name, got/1e9, c.want/1e9)
 		}
 	}
+}
+
+// MTP adds some 10.2 GFLOP to the training of a token: 0.688 B activated parameters and the head.
+func TestMTPFLOPs(t *testing.T) {
+	const parameters, head, attention = 688_100_608, 926_679_040, 128 * 320 * 4096
+	if got, want := 3*MTPForwardFLOPs(load(t, "v3"), 4096), 3.0*(2*(parameters+head)+attention); got != want || math.Abs(got/10.2e9-1) > 0.01 {
+		t.Errorf("%.4f GFLOP, want %.4f", got/1e9, want/1e9)
+	}
+	if got := MTPForwardFLOPs(load(t, "v2"), 4096); got != 0 {
+		t.Errorf("V2 has no MTP, but %g FLOP", got)
+	}
+}
+
+// V3's shards hold 688,574,839,360 bytes of tensors: 688,586,727,753 less their headers. They have 91,991 tensors, a scale for
+// each matrix in E4M3 and the MTP layer's two copies among them.
+func TestV3Checkpoint(t *testing.T) {
+	c := load(t, "v3")
+	if got := WeightBytes(c, FP8) + 2*MTPCopies(c); got != 688_574_839_360 {
+		t.Errorf("%d bytes", got)
+	}
+	tensors := 2
+	for _, p := range parts(c) {
+		for _, t := range p.tensors {
+			n := max(p.copies, 1)
+			tensors += n
+			if t.hasScale(p.group) {
+				tensors += n
+			}
+		}
+	}
+	if tensors != 91_991 {
+		t.Errorf("%d tensors", tensors)
+	}
+}
+
+func TestWeightBytes(t *testing.T) {
+	c := load(t, "v3")
+	p := Count(c)
+	all, biases := p.Total+p.MTP, int64(59*256)
+	if got := WeightBytes(c, F32); got != 4*all {
+		t.Errorf("f32: %d bytes for %d parameters", got, all)
+	}
+	if got := WeightBytes(c, BF16); got != 2*all+2*biases {
+		t.Errorf("bf16: %d bytes for %d parameters", got, all)
+	}
+}
+
+// At the limits of config.Check nothing overflows: int64 sums agree with float64 ones, which have the room.
+func TestCountsAtTheLimits(t *testing.T) {
+	c := load(t, "v3")
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.FirstKDenseReplace = 1<<24, 1<<18, 1<<10, 0
+	c.NumAttentionHeads, c.QLoRARank, c.KVLoRARank = 1<<12, 1<<18, 1<<18
+	c.QKNoPEHeadDim, c.QKRoPEHeadDim, c.VHeadDim = 1<<12, 1<<12, 1<<12
+	c.NRoutedExperts, c.NumExpertsPerTok, c.NGroup, c.TopKGroup = 1<<13, 1<<13, 1, 1
+	c.MoEIntermediateSize, c.NSharedExperts, c.NumNextNPredictLayers = 1<<18, 1<<8, 1<<6
+	if err := c.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range []*int{&c.VocabSize, &c.HiddenSize, &c.NumHiddenLayers, &c.NumAttentionHeads, &c.MoEIntermediateSize, &c.NRoutedExperts, &c.NSharedExperts, &c.NumNextNPredictLayers} {
+		*field++
+		if c.Check() == nil {
+			t.Errorf("%d is within the limits: this test is not at them", *field)
+		}
+		*field--
+	}
+	sum, bytes := 0.0, 0.0
+	for _, p := range parts(c) {
+		for _, t := range p.tensors {
+			n := float64(max(p.copies, 1))
+			for _, d := range t.shape {
+				n *= float64(d)
+			}
+			sum += n
+			bytes += 4 * n
+		}
+	}
+	p := Count(c)
+	if got := float64(p.Total + p.MTP); math.Abs(got/sum-1) > 1e-9 {
+		t.Errorf("%g parameters, want %g", got, sum)
+	}
+	if got := float64(WeightBytes(c, F32)); math.Abs(got/bytes-1) > 1e-9 {
+		t.Errorf("%g bytes, want %g", got, bytes)
+	}
+}
+
+// FuzzCount: what config accepts has positive counts that fit together.
+func FuzzCount(f *testing.F) {
+	for _, name := range []string{"v3", "v2-lite"} {
+		data, err := os.ReadFile("../config/testdata/" + name + ".json")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := config.Parse(data)
+		if err != nil {
+			return
+		}
+		p := Count(c)
+		if p.ActivatedLayers() <= 0 || p.ActivatedLayers() >= p.ActivatedWithoutEmbedding() || p.ActivatedWithoutEmbedding() > p.Activated() ||
+			p.Activated() > p.Total || p.MTPActivated() < 0 || p.MTPActivated() > p.MTP {
+			t.Errorf("%+v", p)
+		}
+		if b := WeightBytes(c, FP8); b <= 0 || b > WeightBytes(c, BF16)*3 || CacheBytes(c) <= 0 || !(TrainingFLOPs(c, 1<<24) > 0) || MTPForwardFLOPs(c, 1<<24) < 0 {
+			t.Errorf("%d bytes, %d of cache, %g and %g FLOP", b, CacheBytes(c), TrainingFLOPs(c, 1<<24), MTPForwardFLOPs(c, 1<<24))
+		}
+	})
 }
 
 // The two configs that figures in docs/BENCH.md are about.

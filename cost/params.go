@@ -1,182 +1,144 @@
 // Package cost says what a model weighs and what it takes to run: parameters, bytes and floating-point operations, as pure
-// functions of its config. There is one table, Params, of every tensor; the counts are sums over it, and the model's own
-// parameters are tested against it.
+// functions of its config. There is one table, of every tensor: Params shows it, the counts are sums over it, and the model's
+// own parameters are tested against it.
 //
-// Units: FLOPs count a multiply-add as two. "Activated" parameters are those that one token's pass uses; whether the embedding
-// and the head count is said each time.
+// How things are counted, with V3's values:
+//
+//   - Parameters are numbers stored, the gate's bias included and a tied table once: 671,026,419,200. The MTP modules stand
+//     apart everywhere, since a model runs without them.
+//   - Activated parameters are those that one token's pass uses: K of the E experts, all else in full. With embedding and head
+//     that is 37,552,297,472. A token reads one row of the embedding, so "activated" means with the head and without the
+//     embedding where nothing else is said: 36,625,618,432.
+//   - A multiply-add is two operations. A forward pass has two for each activated parameter, the few of norms and biases
+//     (0.003 % of V3's) among them, and attention over half the context, the causal mean. Training is three forward passes;
+//     recomputation is not counted, being no use in itself.
+//
+// config's limits keep every count of a config that passes its Check within an int64.
 package cost
 
 import (
 	"fmt"
 	"iter"
-	"strings"
 
 	"sprat/config"
 )
 
-// Params yields every parameter of a checkpoint under its Hugging Face name, with its shape [out, in], in the order of the
-// layers. The MTP modules are the layers from num_hidden_layers on; their copies of embedding and head are not there.
-func Params(c *config.Config) iter.Seq2[string, []int] {
-	return func(yield func(string, []int) bool) {
-		t := table{c: c, yield: yield}
-		t.add("model.embed_tokens.weight", c.VocabSize, c.HiddenSize)
-		for i := range c.NumHiddenLayers {
-			t.layer(i)
-		}
-		t.add("model.norm.weight", c.HiddenSize)
-		if !c.TieWordEmbeddings {
-			t.add("lm_head.weight", c.VocabSize, c.HiddenSize)
-		}
-		for k := range c.NumNextNPredictLayers {
-			i := c.NumHiddenLayers + k
-			p := prefix(i)
-			t.add(p+"enorm.weight", c.HiddenSize)
-			t.add(p+"hnorm.weight", c.HiddenSize)
-			t.add(p+"eh_proj.weight", c.HiddenSize, 2*c.HiddenSize)
-			t.layer(i)
-			t.add(p+"shared_head.norm.weight", c.HiddenSize)
-		}
+// group is the part of the model that a tensor belongs to.
+type group int
+
+const (
+	embedding group = iota
+	head
+	norms
+	attention
+	dense
+	gate
+	routed
+	shared
+	mtpExtra // what an MTP module has beside a layer
+)
+
+// part is tensors of one group that a checkpoint holds next to each other.
+type part struct {
+	group   group
+	mtp     bool   // of an MTP module
+	prefix  string // of the names; with copies it has a %d for a copy's number
+	copies  int    // 0: one, without a number
+	active  int    // how many of the copies a token's pass uses
+	tensors []tensor
+}
+
+// tensor is a name and a shape, [out, in] or [n].
+type tensor struct {
+	name  string
+	shape []int
+}
+
+// parts is the table, in the order of the layers.
+func parts(c *config.Config) []part {
+	d := c.HiddenSize
+	list := []part{{group: embedding, tensors: []tensor{{"model.embed_tokens.weight", []int{c.VocabSize, d}}}}}
+	for i := range c.NumHiddenLayers {
+		list = append(list, layer(c, i)...)
 	}
+	list = append(list, part{group: norms, tensors: []tensor{{"model.norm.weight", []int{d}}}})
+	if !c.TieWordEmbeddings {
+		list = append(list, part{group: head, tensors: []tensor{{"lm_head.weight", []int{c.VocabSize, d}}}})
+	}
+	for k := range c.NumNextNPredictLayers {
+		i := c.NumHiddenLayers + k
+		module := append(layer(c, i), part{group: mtpExtra, prefix: prefix(i), tensors: []tensor{
+			{"enorm.weight", []int{d}}, {"hnorm.weight", []int{d}}, {"eh_proj.weight", []int{d, 2 * d}}, {"shared_head.norm.weight", []int{d}},
+		}})
+		for j := range module {
+			module[j].mtp = true
+		}
+		list = append(list, module...)
+	}
+	return list
 }
 
 func prefix(layer int) string { return fmt.Sprintf("model.layers.%d.", layer) }
 
-// table yields tensors until it is told to stop.
-type table struct {
-	c     *config.Config
-	yield func(string, []int) bool
-	done  bool
-}
-
-func (t *table) add(name string, shape ...int) {
-	t.done = t.done || !t.yield(name, shape)
-}
-
-func (t *table) layer(i int) {
-	c, p := t.c, prefix(i)
-	d, heads := c.HiddenSize, c.NumAttentionHeads
-	t.add(p+"input_layernorm.weight", d)
-	if c.QLoRARank == 0 {
-		t.add(p+"self_attn.q_proj.weight", heads*c.QKHeadDim(), d)
-	} else {
-		t.add(p+"self_attn.q_a_proj.weight", c.QLoRARank, d)
-		t.add(p+"self_attn.q_a_layernorm.weight", c.QLoRARank)
-		t.add(p+"self_attn.q_b_proj.weight", heads*c.QKHeadDim(), c.QLoRARank)
+func layer(c *config.Config, i int) []part {
+	d, p := c.HiddenSize, prefix(i)
+	list := []part{
+		{group: norms, prefix: p, tensors: []tensor{{"input_layernorm.weight", []int{d}}, {"post_attention_layernorm.weight", []int{d}}}},
+		{group: attention, prefix: p + "self_attn.", tensors: mla(c)},
 	}
-	t.add(p+"self_attn.kv_a_proj_with_mqa.weight", c.KVLoRARank+c.QKRoPEHeadDim, d)
-	t.add(p+"self_attn.kv_a_layernorm.weight", c.KVLoRARank)
-	t.add(p+"self_attn.kv_b_proj.weight", heads*(c.QKNoPEHeadDim+c.VHeadDim), c.KVLoRARank)
-	t.add(p+"self_attn.o_proj.weight", d, heads*c.VHeadDim)
-	t.add(p+"post_attention_layernorm.weight", d)
 	if !c.IsMoE(i) {
-		t.mlp(p+"mlp.", c.IntermediateSize)
-		return
+		return append(list, part{group: dense, prefix: p + "mlp.", tensors: mlp(d, c.IntermediateSize)})
 	}
-	t.add(p+"mlp.gate.weight", c.NRoutedExperts, d)
+	router := []tensor{{"weight", []int{c.NRoutedExperts, d}}}
 	if c.TopKMethod == "noaux_tc" {
-		t.add(p+"mlp.gate.e_score_correction_bias", c.NRoutedExperts)
+		router = append(router, tensor{"e_score_correction_bias", []int{c.NRoutedExperts}})
 	}
-	for e := 0; e < c.NRoutedExperts && !t.done; e++ {
-		t.mlp(fmt.Sprintf("%smlp.experts.%d.", p, e), c.MoEIntermediateSize)
-	}
+	list = append(list,
+		part{group: gate, prefix: p + "mlp.gate.", tensors: router},
+		part{
+			group: routed, prefix: p + "mlp.experts.%d.", copies: c.NRoutedExperts, active: c.NumExpertsPerTok,
+			tensors: mlp(d, c.MoEIntermediateSize),
+		})
 	if c.NSharedExperts > 0 {
-		t.mlp(p+"mlp.shared_experts.", c.NSharedExperts*c.MoEIntermediateSize)
+		list = append(list, part{group: shared, prefix: p + "mlp.shared_experts.", tensors: mlp(d, c.NSharedExperts*c.MoEIntermediateSize)})
 	}
+	return list
 }
 
-func (t *table) mlp(p string, width int) {
-	t.add(p+"gate_proj.weight", width, t.c.HiddenSize)
-	t.add(p+"up_proj.weight", width, t.c.HiddenSize)
-	t.add(p+"down_proj.weight", t.c.HiddenSize, width)
-}
-
-// Parameters counts a model's parameters, the MTP modules apart.
-type Parameters struct {
-	Total     int64 `json:"total"`     // embedding, layers, norm and head
-	Embedding int64 `json:"embedding"` // the table; also the head where they are tied
-	Head      int64 `json:"head"`      // 0 where tied
-	Attention int64 `json:"attention"`
-	Dense     int64 `json:"dense"`  // the MLPs of dense layers
-	Routed    int64 `json:"routed"` // all routed experts
-	Shared    int64 `json:"shared"`
-	Gate      int64 `json:"gate"`  // with the biases
-	Norms     int64 `json:"norms"` // of layers, and the final one; those of the latents count as attention
-	MTP       int64 `json:"mtp"`   // not in Total
-
-	inactive    int64 // routed experts that a token does not choose
-	mtpInactive int64
-}
-
-// Count sums the table.
-func Count(c *config.Config) Parameters {
-	var p Parameters
-	mtp := map[string]bool{}
-	for k := range c.NumNextNPredictLayers {
-		mtp[prefix(c.NumHiddenLayers+k)] = true
+func mla(c *config.Config) []tensor {
+	d, heads, latent := c.HiddenSize, c.NumAttentionHeads, c.KVLoRARank
+	q := []tensor{{"q_proj.weight", []int{heads * c.QKHeadDim(), d}}}
+	if r := c.QLoRARank; r > 0 {
+		q = []tensor{{"q_a_proj.weight", []int{r, d}}, {"q_a_layernorm.weight", []int{r}}, {"q_b_proj.weight", []int{heads * c.QKHeadDim(), r}}}
 	}
-	for name, shape := range Params(c) {
-		n := int64(1)
-		for _, s := range shape {
-			n *= int64(s)
-		}
-		if mtp[layerPrefix(name)] {
-			p.MTP += n
-			if strings.Contains(name, ".mlp.experts.") {
-				p.mtpInactive += n
+	return append(q,
+		tensor{"kv_a_proj_with_mqa.weight", []int{latent + c.QKRoPEHeadDim, d}},
+		tensor{"kv_a_layernorm.weight", []int{latent}},
+		tensor{"kv_b_proj.weight", []int{heads * (c.QKNoPEHeadDim + c.VHeadDim), latent}},
+		tensor{"o_proj.weight", []int{d, heads * c.VHeadDim}})
+}
+
+func mlp(d, width int) []tensor {
+	return []tensor{{"gate_proj.weight", []int{width, d}}, {"up_proj.weight", []int{width, d}}, {"down_proj.weight", []int{d, width}}}
+}
+
+// Params yields every parameter of a checkpoint under its Hugging Face name, with its shape [out, in], in the order of the
+// layers. The MTP modules are the layers from num_hidden_layers on; their copies of embedding and head are not there, see
+// MTPCopies.
+func Params(c *config.Config) iter.Seq2[string, []int] {
+	return func(yield func(string, []int) bool) {
+		for _, p := range parts(c) {
+			for i := range max(p.copies, 1) {
+				prefix := p.prefix
+				if p.copies > 0 {
+					prefix = fmt.Sprintf(p.prefix, i)
+				}
+				for _, t := range p.tensors {
+					if !yield(prefix+t.name, t.shape) {
+						return
+					}
+				}
 			}
-			continue
 		}
-		p.Total += n
-		*p.group(name) += n
 	}
-	if c.NRoutedExperts > 0 {
-		idle := int64(c.NRoutedExperts - c.NumExpertsPerTok)
-		p.inactive = p.Routed / int64(c.NRoutedExperts) * idle
-		p.mtpInactive = p.mtpInactive / int64(c.NRoutedExperts) * idle
-	}
-	return p
 }
-
-// layerPrefix is "model.layers.N." of a name, or "".
-func layerPrefix(name string) string {
-	rest, ok := strings.CutPrefix(name, "model.layers.")
-	if !ok {
-		return ""
-	}
-	n, _, _ := strings.Cut(rest, ".")
-	return "model.layers." + n + "."
-}
-
-func (p *Parameters) group(name string) *int64 {
-	switch {
-	case name == "model.embed_tokens.weight":
-		return &p.Embedding
-	case name == "lm_head.weight":
-		return &p.Head
-	case strings.Contains(name, ".self_attn."):
-		return &p.Attention
-	case strings.Contains(name, ".mlp.experts."):
-		return &p.Routed
-	case strings.Contains(name, ".mlp.shared_experts."):
-		return &p.Shared
-	case strings.Contains(name, ".mlp.gate."):
-		return &p.Gate
-	case strings.Contains(name, ".mlp."):
-		return &p.Dense
-	}
-	return &p.Norms
-}
-
-// Activated is what one token's pass uses, embedding and head counted.
-func (p Parameters) Activated() int64 { return p.Total - p.inactive }
-
-// ActivatedWithoutEmbedding counts the head and not the embedding: what is multiplied for a token. A tied table counts once.
-func (p Parameters) ActivatedWithoutEmbedding() int64 {
-	if p.Head == 0 {
-		return p.Activated()
-	}
-	return p.Activated() - p.Embedding
-}
-
-// MTPActivated is what a token uses in the MTP modules, embedding and head apart.
-func (p Parameters) MTPActivated() int64 { return p.MTP - p.mtpInactive }
