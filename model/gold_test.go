@@ -2,7 +2,6 @@ package model
 
 import (
 	"math"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -108,17 +107,7 @@ func loadGold(t *testing.T, dir string, dev device.Device, train bool) *Model {
 
 func openWeights(t *testing.T, path string) *safetensors.Reader {
 	t.Helper()
-	dir, name := path, ""
-	if filepath.Ext(path) == ".safetensors" {
-		dir, name = filepath.Dir(path), filepath.Base(path)
-	}
-	var r *safetensors.Reader
-	var err error
-	if name == "" {
-		r, err = safetensors.OpenFS(os.DirFS(dir))
-	} else {
-		r, err = safetensors.Open(path)
-	}
+	r, err := safetensors.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,10 +118,11 @@ func openWeights(t *testing.T, path string) *safetensors.Reader {
 // goldBatch is the case's input: B sequences of one length.
 func goldBatch(t *testing.T, gold *safetensors.Reader) Batch {
 	t.Helper()
-	shape, ok := gold.Shape("input_ids")
-	if !ok || len(shape) != 2 {
-		t.Fatalf("input_ids has shape %v", shape)
+	info, ok := gold.Info("input_ids")
+	if !ok || len(info.Shape) != 2 {
+		t.Fatalf("input_ids has shape %v", info.Shape)
 	}
+	shape := info.Shape
 	b := Batch{IDs: readInts(t, gold, "input_ids"), Targets: readInts(t, gold, "targets")}
 	for i := range shape[0] + 1 {
 		b.Starts = append(b.Starts, int32(i*shape[1]))
@@ -142,15 +132,11 @@ func goldBatch(t *testing.T, gold *safetensors.Reader) Batch {
 
 func read(t *testing.T, r *safetensors.Reader, name string) []float32 {
 	t.Helper()
-	shape, ok := r.Shape(name)
+	info, ok := r.Info(name)
 	if !ok {
 		t.Fatalf("gold.safetensors has no %s", name)
 	}
-	n := 1
-	for _, d := range shape {
-		n *= d
-	}
-	v := make([]float32, n)
+	v := make([]float32, info.Len())
 	if err := r.ReadFloat32(name, v); err != nil {
 		t.Fatal(err)
 	}
@@ -159,16 +145,12 @@ func read(t *testing.T, r *safetensors.Reader, name string) []float32 {
 
 func readInts(t *testing.T, r *safetensors.Reader, name string) []int32 {
 	t.Helper()
-	shape, _ := r.Shape(name)
-	n := 1
-	for _, d := range shape {
-		n *= d
-	}
-	v := make([]int64, n)
+	info, _ := r.Info(name)
+	v := make([]int64, info.Len())
 	if err := r.ReadInts(name, v); err != nil {
 		t.Fatal(err)
 	}
-	out := make([]int32, n)
+	out := make([]int32, len(v))
 	for i, x := range v {
 		out[i] = int32(x)
 	}

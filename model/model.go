@@ -24,6 +24,7 @@ import (
 	"sprat/config"
 	"sprat/device"
 	"sprat/nn"
+	"sprat/safetensors"
 	"sprat/tensor"
 )
 
@@ -124,7 +125,7 @@ func (m *Model) layers() []*Block {
 
 // Weights is where Load reads from: a safetensors.Reader is one.
 type Weights interface {
-	Shape(name string) ([]int, bool)
+	Info(name string) (safetensors.Info, bool)
 	ReadFloat32(name string, dst []float32) error
 }
 
@@ -132,12 +133,12 @@ type Weights interface {
 func (m *Model) Load(w Weights) error {
 	var missing []string
 	for _, p := range m.params {
-		shape, ok := w.Shape(p.Name)
+		info, ok := w.Info(p.Name)
 		switch {
 		case !ok:
 			missing = append(missing, p.Name)
-		case !slices.Equal(shape, p.Shape):
-			return fmt.Errorf("tensor %s has shape %v, but config.json asks for %v: weights and config are of different models", p.Name, shape, p.Shape)
+		case !slices.Equal(info.Shape, p.Shape):
+			return fmt.Errorf("tensor %s has shape %v, but config.json asks for %v: weights and config are of different models", p.Name, info.Shape, p.Shape)
 		}
 	}
 	if len(missing) > 0 {

@@ -113,7 +113,7 @@ func (r *Reader) checkScales() error {
 			continue
 		}
 		if err := r.checkScale(t); err != nil {
-			return fmt.Errorf("%s: tensor %s: %w", t.file.Name(), quote(name), err)
+			return fmt.Errorf("%s: tensor %s: %w", t.where, quote(name), err)
 		}
 	}
 	return nil

@@ -8,9 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"math/bits"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -27,7 +27,7 @@ const (
 )
 
 // readHeader reads the tensors and the metadata of a file of the given size, and checks that the tensors fill it exactly.
-func readHeader(f *os.File, size int64) (map[string]Info, map[string]string, error) {
+func readHeader(f file, where string, size int64) (map[string]Info, map[string]string, error) {
 	var prefix [8]byte
 	if size < int64(len(prefix)) {
 		return nil, nil, fmt.Errorf("%d bytes are no safetensors file; fetch it again", size)
@@ -56,7 +56,7 @@ func readHeader(f *os.File, size int64) (map[string]Info, map[string]string, err
 	}
 	byName := make(map[string]Info, len(tensors))
 	for _, t := range tensors {
-		t.file = f
+		t.file, t.where = f, where
 		t.off += data
 		byName[t.Name] = t
 	}
@@ -160,15 +160,15 @@ func checkLayout(tensors []Info, size int64) error {
 }
 
 // readIndex reads the weight_map of an index file: tensor name to file name.
-func readIndex(path string) (map[string]string, error) {
-	st, err := os.Stat(path)
+func readIndex(dir directory) (map[string]string, error) {
+	st, err := fs.Stat(dir, indexName)
 	if err != nil {
 		return nil, err
 	}
 	if !st.Mode().IsRegular() || st.Size() > maxHeader {
 		return nil, fmt.Errorf("is not a regular file of at most %d bytes", maxHeader)
 	}
-	text, err := os.ReadFile(path)
+	text, err := fs.ReadFile(dir, indexName)
 	if err != nil {
 		return nil, err
 	}

@@ -37,6 +37,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -76,8 +77,9 @@ type Info struct {
 	DType DType
 	Shape []int // outermost dimension first; empty for a scalar
 
-	file      *os.File
-	off, size int64 // bytes [off, off+size) of file
+	file      file
+	where     string // file's path, for messages
+	off, size int64  // bytes [off, off+size) of file
 }
 
 // Len is the number of elements.
@@ -87,14 +89,57 @@ func (t Info) Len() int { return int(t.size / t.DType.size()) }
 type Reader struct {
 	tensors  map[string]Info
 	metadata map[string]string
-	files    []*os.File
+	files    []file
+}
+
+// file is what tensors are read from. Files of the operating system are, and embedded ones.
+type file interface {
+	fs.File
+	io.ReaderAt
 }
 
 // Open opens one .safetensors file, or a directory: its model.safetensors.index.json with the shards that it names, else
 // model.safetensors, else the only .safetensors file in it.
 func Open(path string) (*Reader, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("safetensors: %w", err)
+	}
+	if st.IsDir() {
+		return open(directory{os.DirFS(path), path}, "")
+	}
+	dir, name := filepath.Split(path)
+	return open(directory{os.DirFS(filepath.Clean(dir)), dir}, name)
+}
+
+// OpenFS opens a directory in the same way.
+func OpenFS(dir fs.FS) (*Reader, error) { return open(directory{dir, ""}, "") }
+
+// directory is where files are, with its name for messages.
+type directory struct {
+	fs.FS
+	name string
+}
+
+func (d directory) path(file string) string { return filepath.Join(d.name, file) }
+
+func (d directory) has(file string) (bool, error) {
+	_, err := fs.Stat(d, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// open opens the file called name, or where that is empty the directory.
+func open(dir directory, name string) (*Reader, error) {
 	r := &Reader{tensors: map[string]Info{}, metadata: map[string]string{}}
-	err := r.open(path)
+	var err error
+	if name == "" {
+		err = r.addDirectory(dir)
+	} else {
+		err = r.addFile(dir, name, nil)
+	}
 	if err == nil {
 		err = r.checkScales()
 	}
@@ -105,41 +150,34 @@ func Open(path string) (*Reader, error) {
 	return r, nil
 }
 
-func (r *Reader) open(path string) error {
-	st, err := os.Stat(path)
+func (r *Reader) addDirectory(dir directory) error {
+	if ok, err := dir.has(indexName); err != nil {
+		return err
+	} else if ok {
+		return r.addShards(dir)
+	}
+	if ok, err := dir.has(singleName); err != nil {
+		return err
+	} else if ok {
+		return r.addFile(dir, singleName, nil)
+	}
+	entries, err := fs.ReadDir(dir, ".")
 	if err != nil {
 		return err
 	}
-	if !st.IsDir() {
-		return r.addFile(path, nil)
-	}
-	index := filepath.Join(path, indexName)
-	if _, err := os.Stat(index); err == nil {
-		return r.addShards(index)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	single := filepath.Join(path, singleName)
-	if _, err := os.Stat(single); err == nil {
-		return r.addFile(single, nil)
-	}
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return err
-	}
-	entries = slices.DeleteFunc(entries, func(e os.DirEntry) bool { return filepath.Ext(e.Name()) != ".safetensors" })
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return path.Ext(e.Name()) != ".safetensors" })
 	if len(entries) != 1 {
 		return fmt.Errorf("%s: holds neither %s nor %s, and %d other .safetensors files; name the file to open, or fetch the index",
-			path, indexName, singleName, len(entries))
+			dir.path("."), indexName, singleName, len(entries))
 	}
-	return r.addFile(filepath.Join(path, entries[0].Name()), nil)
+	return r.addFile(dir, entries[0].Name(), nil)
 }
 
-// addShards adds the tensors that an index file names.
-func (r *Reader) addShards(index string) error {
-	weightMap, err := readIndex(index)
+// addShards adds the tensors that the index file names.
+func (r *Reader) addShards(dir directory) error {
+	weightMap, err := readIndex(dir)
 	if err != nil {
-		return fmt.Errorf("%s: %w", index, err)
+		return fmt.Errorf("%s: %w", dir.path(indexName), err)
 	}
 	shards := map[string][]string{} // file name to the tensors it should hold
 	for tensor, file := range weightMap {
@@ -147,9 +185,9 @@ func (r *Reader) addShards(index string) error {
 	}
 	for _, file := range slices.Sorted(maps.Keys(shards)) {
 		slices.Sort(shards[file])
-		err := r.addFile(filepath.Join(filepath.Dir(index), file), shards[file])
+		err := r.addFile(dir, file, shards[file])
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: shard %s is missing; fetch it again", index, quote(file))
+			return fmt.Errorf("%s: shard %s is missing; fetch it again", dir.path(indexName), quote(file))
 		} else if err != nil {
 			return err
 		}
@@ -157,23 +195,29 @@ func (r *Reader) addShards(index string) error {
 	return nil
 }
 
-// addFile adds tensors of the file at path: those in want, or all where want is nil.
-func (r *Reader) addFile(path string, want []string) error {
-	st, err := os.Stat(path) // before opening, which would wait on a pipe
+// addFile adds tensors of a file: those in want, or all where want is nil.
+func (r *Reader) addFile(dir directory, name string, want []string) error {
+	st, err := fs.Stat(dir, name) // before opening, which would wait on a pipe
 	if err != nil {
 		return err
 	}
+	where := dir.path(name)
 	if !st.Mode().IsRegular() {
-		return fmt.Errorf("%s: is not a regular file", path)
+		return fmt.Errorf("%s: is not a regular file", where)
 	}
-	f, err := os.Open(path)
+	opened, err := dir.Open(name)
 	if err != nil {
 		return err
+	}
+	f, ok := opened.(file)
+	if !ok {
+		opened.Close()
+		return fmt.Errorf("%s: cannot be read out of order", where)
 	}
 	r.files = append(r.files, f)
-	tensors, metadata, err := readHeader(f, st.Size())
+	tensors, metadata, err := readHeader(f, where, st.Size())
 	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", where, err)
 	}
 	maps.Copy(r.metadata, metadata)
 	if want == nil {
@@ -183,7 +227,7 @@ func (r *Reader) addFile(path string, want []string) error {
 	for _, name := range want {
 		t, ok := tensors[name]
 		if !ok {
-			return fmt.Errorf("%s: tensor %s is not in it, though %s says so; fetch both again", path, quote(name), indexName)
+			return fmt.Errorf("%s: tensor %s is not in it, though %s says so; fetch both again", where, quote(name), indexName)
 		}
 		r.tensors[name] = t
 	}
@@ -224,7 +268,7 @@ func (r *Reader) lookup(name string, n int) (Info, error) {
 }
 
 func (t Info) errorf(format string, args ...any) error {
-	return fmt.Errorf("safetensors: %s: tensor %s: %w", t.file.Name(), quote(t.Name), fmt.Errorf(format, args...))
+	return fmt.Errorf("safetensors: %s: tensor %s: %w", t.where, quote(t.Name), fmt.Errorf(format, args...))
 }
 
 // readAt fills b from byte off of the tensor.
