@@ -30,7 +30,7 @@ type Device struct {
 
 	partial  []float32 // a gradient's parts, before they are summed
 	partials []float64 // SumSquares' and BalanceLoss's parts
-	counts   []float32 // [B, E] of the balance loss
+	counts   []float32 // [B, E] of the balance loss; lse of LatentAttention's runs
 	next     []int32   // [E] the next free slot of each expert
 	slots    []float32 // [T·K, D] expert outputs, and output gradients
 	dAct     []float32 // [T·K, F]
@@ -62,6 +62,7 @@ type jobs struct {
 	attention     attentionJob
 	attnBackward  attentionBackwardJob
 	latent        latentJob
+	latentSum     latentSumJob
 	route         routeJob
 	balance       balanceJob
 	routeBackward routeBackwardJob

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 
 	"sprat/device"
 	"sprat/kernel"
@@ -46,14 +47,22 @@ func (d *Device) AbsorbValue(o, oC, wkvb tensor.Mat, h device.Heads) {
 	d.gemm(kernel.NT, device.F32)
 }
 
-// latentHeads is how many heads of one token a part takes: they share each latent that is read.
-const latentHeads = 8
+// LatentAttention takes its keys in runs of latentKeys, so that one generated token has work for all threads. Each run has a
+// softmax of its own; the runs' outputs o_c are then put together by weights exp(lse_c - lse). The borders of the runs are
+// positions in the context: they depend neither on past nor on the rows of the call.
+const latentKeys = 256
+
+// latentSpace is how many elements of outputs of runs may wait to be put together; rows beyond it wait for the next round.
+const latentSpace = 1 << 17
 
 type latentJob struct {
 	dev            *Device
 	h              device.Heads
 	oC, qC, q, lat matrix
-	past, groups   int
+	past           int
+	first, runs    int    // of this round: the first row, and the runs that its last row sees
+	out            matrix // [rows·runs, H·C]
+	lse            matrix // [rows·runs, H]
 }
 
 // LatentAttention implements device.Device.
@@ -67,38 +76,88 @@ func (d *Device) LatentAttention(oC, qC, q, latents tensor.Mat, past int, h devi
 		panic(fmt.Sprintf("cpu: LatentAttention: %d latents for %d + %d rows", latents.Rows, past, q.Rows))
 	}
 	for i := range d.workers {
-		grow(&d.workers[i].scores, min(h.H, latentHeads)*(past+q.Rows))
+		grow(&d.workers[i].scores, h.H*min(latentKeys, past+q.Rows))
 	}
 	j := &d.jobs.latent
-	*j = latentJob{d, h, view(oC), view(qC), view(q), view(latents), past, (h.H + latentHeads - 1) / latentHeads}
-	d.pool.Run(j, q.Rows*j.groups)
+	*j = latentJob{dev: d, h: h, oC: view(oC), qC: view(qC), q: view(q), lat: view(latents), past: past}
+	j.runs = (past + q.Rows + latentKeys - 1) / latentKeys
+	round := max(1, latentSpace/max(1, j.runs*h.H*h.C))
+	for j.first = 0; j.first < q.Rows; j.first += round {
+		n := min(round, q.Rows-j.first)
+		j.out = dense(grow(&d.partial, n*j.runs*h.H*h.C), n*j.runs, h.H*h.C)
+		j.lse = dense(grow(&d.counts, n*j.runs*h.H), n*j.runs, h.H)
+		d.pool.Run(j, n*j.runs)
+		sum := &d.jobs.latentSum
+		*sum = latentSumJob{spanOf(n, j.runs*h.H*h.C), j}
+		d.pool.Run(sum, sum.parts())
+	}
 }
 
-// Do computes some heads' outputs for one token: to the products, the heads are rows.
+// Do computes all heads' outputs for one token and one run of keys: to the products, the heads are rows.
 func (j *latentJob) Do(worker, part int) {
-	h, t, head := j.h, part/j.groups, part%j.groups*latentHeads
-	w := &j.dev.workers[worker]
-	p := dense(w.scores, min(latentHeads, h.H-head), j.past+t+1)
+	h, t, lo := j.h, j.first+part/j.runs, part%j.runs*latentKeys
+	hi := min(lo+latentKeys, j.past+t+1)
+	if hi <= lo {
+		return // an earlier row of the round, which sees fewer runs
+	}
+	w, keys := &j.dev.workers[worker], j.lat.from(lo, 0)
+	p := dense(w.scores, h.H, hi-lo)
 	w.ws.Gemm(kernel.NT, kernel.F32, kernel.Product{
-		M: p.rows, N: p.cols, K: h.C,
-		A: j.qC.from(t, head*h.C), LDA: h.C,
-		B: j.lat.data, LDB: j.lat.stride,
+		M: h.H, N: p.cols, K: h.C,
+		A: j.qC.from(t, 0), LDA: h.C,
+		B: keys, LDB: j.lat.stride,
 		C: p.data, LDC: p.stride,
 	})
 	w.ws.Gemm(kernel.NT, kernel.F32, kernel.Product{
-		M: p.rows, N: p.cols, K: h.R,
-		A: j.q.from(t, head*(h.N+h.R)+h.N), LDA: h.N + h.R,
-		B: j.lat.from(0, h.C), LDB: j.lat.stride,
+		M: h.H, N: p.cols, K: h.R,
+		A: j.q.from(t, h.N), LDA: h.N + h.R,
+		B: keys[h.C:], LDB: j.lat.stride,
 		C: p.data, LDC: p.stride,
 		Accumulate: true,
 	})
-	for i := range p.rows {
-		kernel.Softmax(p.row(i), h.Scale)
+	lse := j.lse.row(part)
+	for head := range h.H {
+		lse[head] = kernel.Softmax(p.row(head), h.Scale)
 	}
 	w.ws.Gemm(kernel.NN, kernel.F32, kernel.Product{
-		M: p.rows, N: h.C, K: p.cols,
+		M: h.H, N: h.C, K: p.cols,
 		A: p.data, LDA: p.stride,
-		B: j.lat.data, LDB: j.lat.stride,
-		C: j.oC.from(t, head*h.C), LDC: h.C,
+		B: keys, LDB: j.lat.stride,
+		C: j.out.row(part), LDC: h.C,
 	})
+}
+
+// latentSumJob puts the runs' outputs together.
+type latentSumJob struct {
+	span
+	*latentJob
+}
+
+// Do does one part's rows.
+func (j *latentSumJob) Do(_, part int) {
+	lo, hi := j.of(part)
+	for t := lo; t < hi; t++ {
+		runs := (j.past + j.first + t + latentKeys) / latentKeys
+		for head := range j.h.H {
+			j.together(t, head, runs)
+		}
+	}
+}
+
+// together sums one head's outputs of the runs of row t of the round.
+func (j *latentSumJob) together(t, head, runs int) {
+	c := j.h.C
+	o := j.oC.row(j.first + t)[head*c:][:c]
+	top, sum := math.Inf(-1), 0.0
+	for r := range runs {
+		top = max(top, float64(j.lse.row(t*j.runs + r)[head]))
+	}
+	for r := range runs {
+		sum += math.Exp(float64(j.lse.row(t*j.runs + r)[head]) - top)
+	}
+	clear(o)
+	for r := range runs {
+		weight := math.Exp(float64(j.lse.row(t*j.runs + r)[head])-top) / sum
+		kernel.Axpy(o, float32(weight), j.out.row(t*j.runs + r)[head*c:][:c])
+	}
 }

@@ -221,8 +221,8 @@ func sequencesApart(d device.Device) error {
 
 // latentRowsApart: row by row, as a sequence is generated, gives the same bits as all rows in one call.
 func latentRowsApart(d device.Device) error {
-	const t, past = 20, 13
-	h := device.Heads{H: 9, N: 9, R: 4, V: 7, C: 11, Scale: 0.2}
+	const t, past = 100, 450 // across some blocks of keys, and of rows
+	h := device.Heads{H: 9, N: 9, R: 4, V: 7, C: 64, Scale: 0.1}
 	rng := rand.New(rand.NewPCG(8, 8))
 	qC, q, latents := random(d, rng, t, h.H*h.C), random(d, rng, t, h.H*(h.N+h.R)), random(d, rng, past+t, h.C+h.R)
 	all, rows := f32(d, t, h.H*h.C), f32(d, t, h.H*h.C)

@@ -27,7 +27,7 @@ func (g *gen) attention() *operation {
 }
 
 func (g *gen) latentAttention() *operation {
-	h, past := g.h, 4
+	h, past := g.h, 4+2*g.t
 	return &operation{
 		name: "LatentAttention",
 		in: []operand{g.mat("qC", g.t, h.H*h.C), g.mat("q", g.t, h.H*(h.N+h.R)),
