@@ -109,18 +109,24 @@ func groupScore(u []float32, top2 bool) float32 {
 	return first
 }
 
-// top puts the indices of the largest u that are not taken into index, best first, and takes them. Of equals the lower
-// index wins.
+// top puts the indices of the largest u that are not taken into index, best first. Of equals the lower index wins. There are
+// at least as many as index holds, and it is filled whatever their values, NaN included.
 func top(index []int32, u []float32, taken []bool) {
-	for k := range index {
-		best := -1
-		for e, v := range u {
-			if !taken[e] && (best < 0 || v > u[best]) {
-				best = e
-			}
+	n := 0
+	for e, v := range u {
+		switch {
+		case taken[e]:
+			continue
+		case n < len(index):
+			n++
+		case !(v > u[index[n-1]]):
+			continue
 		}
-		taken[best] = true
-		index[k] = int32(best)
+		i := n - 1
+		for ; i > 0 && v > u[index[i-1]]; i-- {
+			index[i] = index[i-1]
+		}
+		index[i] = int32(e)
 	}
 }
 
