@@ -23,7 +23,7 @@ T ?= 30s
 fuzz: ## fuzz every parser for T=30s each
 	@set -e; for pkg in $$(go list ./...); do \
 		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-			echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(T) $$pkg; done; done
+			echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(T) -fuzzminimizetime 1x $$pkg; done; done
 
 bench: ## the kernels against this machine's peak and bandwidth
 	go run ./cmd/sprat bench kernels

@@ -26,3 +26,10 @@ func implementations() []*gemmImpl {
 	}
 	return []*gemmImpl{&portableGemm}
 }
+
+// use makes im the implementation until the function that it returns is called. It is for tests.
+func use(im *gemmImpl) (restore func()) {
+	before := useAVX2
+	useAVX2 = im == &avx2Gemm
+	return func() { useAVX2 = before }
+}
