@@ -1,0 +1,83 @@
+package tokenizer
+
+import "unicode/utf8"
+
+// A splitter cuts text in pieces: what it matches, and what lies between two matches. All pieces together are the text.
+type splitter interface {
+	split(text string, yield func(piece string))
+}
+
+// splitters apply one after the other: the second cuts the pieces of the first, and sees nothing beyond a piece's ends.
+type splitters []splitter
+
+func (ss splitters) split(text string, yield func(piece string)) {
+	switch {
+	case text == "":
+	case len(ss) == 0:
+		yield(text)
+	case len(ss) == 1:
+		ss[0].split(text, yield)
+	default:
+		ss[0].split(text, func(piece string) { ss[1:].split(piece, yield) })
+	}
+}
+
+// A scanner is a pattern written by hand: the end of its match that begins at i, or i if there is none there.
+type scanner func(s string, i int) int
+
+func (match scanner) split(text string, yield func(piece string)) {
+	between := 0 // where what lies between two matches begins
+	for i := 0; i < len(text); {
+		end := match(text, i)
+		if end == i {
+			_, width := utf8.DecodeRuneInString(text[i:])
+			i += width
+			continue
+		}
+		if between < i {
+			yield(text[between:i])
+		}
+		yield(text[i:end])
+		i, between = end, end
+	}
+	if between < len(text) {
+		yield(text[between:])
+	}
+}
+
+// The patterns with a scanner.
+const (
+	patternNumber  = `\p{N}`
+	patternNumber3 = `\p{N}{1,3}`
+	patternNumbers = `\p{N}+`
+
+	patternCJK   = "[一-龥\u3040-ゟ゠-ヿ]+"
+	patternWords = "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+"
+
+	patternGPT2   = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+	patternLlama3 = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+	patternQwen2  = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+)
+
+// newSplitter returns the splitter of a regular expression: the scanner written for it, or else the general machine.
+func newSplitter(pattern string) (splitter, error) {
+	switch pattern {
+	case patternNumber:
+		return digits(1), nil
+	case patternNumber3:
+		return digits(3), nil
+	case patternNumbers:
+		return scanner(func(s string, i int) int { return run(s, i, number) }), nil
+	case patternCJK:
+		return scanner(scanCJK), nil
+	case patternWords:
+		return scanner(scanWords), nil
+	case patternGPT2:
+		return scanner(scanGPT2), nil
+	case patternLlama3:
+		return llama3(3), nil
+	case patternQwen2:
+		return llama3(1), nil
+	}
+	return newRegexSplitter(pattern)
+}
