@@ -41,6 +41,18 @@ func TestPublished(t *testing.T) {
 	}
 }
 
+func TestGolden(t *testing.T) {
+	for _, name := range []string{"deepseek", "qwen2", "llama3", "gpt2", "other"} {
+		t.Run(name, func(t *testing.T) {
+			tok, err := Load("testdata/" + name + ".json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkGolden(t, tok, "testdata/"+name+".golden.jsonl")
+		})
+	}
+}
+
 // checkGolden compares with a file of texts and of the ids that Hugging Face's tokenizers give.
 func checkGolden(t *testing.T, tok *Tokenizer, path string) {
 	t.Helper()

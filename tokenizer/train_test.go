@@ -1,41 +1,67 @@
 package tokenizer
 
 import (
+	"encoding/json"
+	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 )
 
-// small trains a tokenizer on a text with words, digits, code and other alphabets.
+// docs returns texts with words, digits, code and other alphabets.
+func docs(t testing.TB) []string {
+	t.Helper()
+	data, err := os.ReadFile("testdata/docs.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var docs []string
+	if err := json.Unmarshal(data, &docs); err != nil {
+		t.Fatal(err)
+	}
+	return docs
+}
+
+// small trains a tokenizer on docs.
 func small(t testing.TB, opt TrainOptions) *Tokenizer {
 	t.Helper()
 	if opt.VocabSize == 0 {
-		opt.VocabSize = 600
+		opt.VocabSize = 480
 	}
 	if opt.SpecialTokens == nil {
 		opt.SpecialTokens = []string{"<|begin|>", "<|end|>", "<|pad|>"}
 	}
-	tok, err := Train(slices.Values(smallDocs), opt)
+	tok, err := Train(slices.Values(docs(t)), opt)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return tok
 }
 
-var smallDocs = []string{
-	"The quick brown fox jumps over the lazy dog. The dog didn't mind; the fox'll be back, they said.\n\nThen the rain came.",
-	strings.Repeat("the there then other another mother brother weather whether ", 3),
-	"func main() {\n\tfor i := 0; i < 1000; i++ {\n\t\tfmt.Println(i, 12345, 0x7f)\n\t}\n}\n",
-	"Größe, naïve café, Ελληνικά, русский язык, 中文字符和日本語のテキスト, カタカナ, हिन्दी, 🙂🙃🙂🙃",
-	"aaaaaaaaaaaaaaaaaaaaaaaaaaaa bbbb abababababababab ----------======== \t\t\t\t    ",
+// TestTrainLikeHuggingFace compares with the vocabulary and the merges that Hugging Face's BpeTrainer makes of docs.json.
+func TestTrainLikeHuggingFace(t *testing.T) {
+	want, err := Load("testdata/deepseek.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, workers := range []int{1, 2, 7} {
+		got := small(t, TrainOptions{Workers: workers})
+		if got.VocabSize() != 480 {
+			t.Errorf("%d tokens, want 480", got.VocabSize())
+		}
+		for id := range got.VocabSize() {
+			if got, want := got.Token(int32(id)), want.Token(int32(id)); got != want {
+				t.Fatalf("%d workers: token %d is %q, want %q", workers, id, got, want)
+			}
+		}
+		if !slices.Equal(got.pairs, want.pairs) {
+			t.Errorf("%d workers: the merges differ", workers)
+		}
+	}
 }
 
 func TestTrainSaveLoad(t *testing.T) {
 	tok := small(t, TrainOptions{})
-	if n := tok.VocabSize(); n != 600 {
-		t.Errorf("%d tokens, want 600", n)
-	}
 	path := filepath.Join(t.TempDir(), "new", "tokenizer.json")
 	if err := tok.Save(path); err != nil {
 		t.Fatal(err)
@@ -44,7 +70,7 @@ func TestTrainSaveLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, doc := range smallDocs {
+	for _, doc := range docs(t) {
 		ids := tok.Encode(nil, "<|begin|>"+doc)
 		if got := again.Encode(nil, "<|begin|>"+doc); !slices.Equal(got, ids) {
 			t.Errorf("after saving %q gives %v, not %v", doc, got, ids)
