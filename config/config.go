@@ -32,8 +32,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -113,10 +115,32 @@ const maxFile = 1 << 20
 
 // Load reads path, a config.json or a directory that holds one.
 func Load(path string) (*Config, error) {
+	dir, name := filepath.Split(path)
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		path = filepath.Join(path, "config.json")
+		dir, name = path, "config.json"
 	}
-	f, err := os.Open(path)
+	c, err := loadFS(os.DirFS(filepath.Clean(dir)), name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, name), err)
+	}
+	return c, nil
+}
+
+// LoadFS reads the config.json of a directory.
+func LoadFS(dir fs.FS) (*Config, error) {
+	c, err := loadFS(dir, "config.json")
+	if err != nil {
+		return nil, fmt.Errorf("config.json: %w", err)
+	}
+	return c, nil
+}
+
+func loadFS(dir fs.FS, name string) (*Config, error) {
+	f, err := dir.Open(name)
+	var where *fs.PathError
+	if errors.As(err, &where) {
+		return nil, where.Err // the caller names the file
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +149,7 @@ func Load(path string) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := Parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return c, nil
+	return Parse(data)
 }
 
 // QKHeadDim is the width of a query and a key in one head.

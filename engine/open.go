@@ -4,6 +4,7 @@ package engine
 import (
 	"fmt"
 	"io/fs"
+	"strings"
 
 	"sprat/config"
 	"sprat/device"
@@ -24,15 +25,12 @@ const maxPositions = 32768
 
 // Open loads the model in a Hugging Face directory: config.json, tokenizer.json and safetensors. The weights become float32.
 func Open(dir fs.FS, dev device.Device) (*Engine, error) {
-	text, err := fs.ReadFile(dir, "config.json")
+	cfg, err := config.LoadFS(dir)
 	if err != nil {
-		return nil, fmt.Errorf("opening the model: %w; a model is a directory with config.json, tokenizer.json and *.safetensors", err)
+		return nil, fmt.Errorf("%w; a model is a directory with config.json, tokenizer.json and *.safetensors", err)
 	}
-	e := &Engine{}
-	if e.Config, err = config.Parse(text); err != nil {
-		return nil, fmt.Errorf("config.json: %w", err)
-	}
-	if text, err = fs.ReadFile(dir, "tokenizer.json"); err == nil {
+	e := &Engine{Config: cfg}
+	if text, err := fs.ReadFile(dir, "tokenizer.json"); err == nil {
 		if e.Tokenizer, err = tokenizer.Parse(text); err != nil {
 			return nil, fmt.Errorf("tokenizer.json: %w", err)
 		}
@@ -45,9 +43,24 @@ func Open(dir fs.FS, dev device.Device) (*Engine, error) {
 		return nil, err
 	}
 	defer weights.Close()
+	dropMissingMTP(e.Config, weights)
+	if err := model.CheckWeights(e.Config, weights); err != nil {
+		return nil, err
+	}
 	e.Model = model.New(e.Config, dev, model.Options{Positions: min(e.Config.MaxPositionEmbeddings, maxPositions)})
 	if err := e.Model.Load(weights); err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+// dropMissingMTP takes the MTP modules out of a config whose weights have none of their tensors: transformers saves such.
+func dropMissingMTP(c *config.Config, w *safetensors.Reader) {
+	mtp := fmt.Sprintf("model.layers.%d.", c.NumHiddenLayers)
+	for _, name := range w.Names() {
+		if strings.HasPrefix(name, mtp) {
+			return
+		}
+	}
+	c.NumNextNPredictLayers = 0
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"sprat/config"
+	"sprat/cost"
 	"sprat/data"
 	"sprat/device"
 	"sprat/device/cpu"
@@ -165,4 +166,10 @@ func (r *run) evaluate() (nats, bits float64, err error) {
 	nats = sum / float64(tokens)
 	bytesPerToken := float64(r.valid.Bytes) / float64(len(r.valid.Tokens))
 	return nats, nats / math.Ln2 / bytesPerToken, nil
+}
+
+// describe is a model in a few words.
+func describe(c *config.Config) string {
+	p := cost.Count(c)
+	return fmt.Sprintf("%.1f M parameters, %.1f M activated a token", float64(p.Total+p.MTP)/1e6, float64(p.ActivatedWithoutEmbedding())/1e6)
 }
