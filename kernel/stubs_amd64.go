@@ -34,6 +34,16 @@ func copyRows6AVX2(rows int, dst *float32, src *float32, ld int)
 //go:noescape
 func copyRows16AVX2(rows int, dst *float32, src *float32, ld int)
 
+// fmaLoopAVX2 does 12 independent multiply-adds of 8 elements in each round.
+//
+//go:noescape
+func fmaLoopAVX2(rounds int)
+
+// readAVX2 loads n elements, a multiple of 64.
+//
+//go:noescape
+func readAVX2(n int, x *float32)
+
 // expAVX2 sets dst = e^(scale·src - shift).
 //
 //go:noescape

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"math"
 	"path/filepath"
 	"testing"
@@ -99,7 +100,8 @@ func loadGold(t *testing.T, dir string, dev device.Device, train bool) *Model {
 		t.Fatal(err)
 	}
 	m := New(cfg, dev, Options{Train: train, Positions: 64})
-	if err := m.Load(openWeights(t, dir)); err != nil {
+	w := openWeights(t, dir)
+	if err := errors.Join(CheckWeights(cfg, w), m.Load(w)); err != nil {
 		t.Fatal(err)
 	}
 	return m

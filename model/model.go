@@ -22,6 +22,7 @@ import (
 	"slices"
 
 	"sprat/config"
+	"sprat/cost"
 	"sprat/device"
 	"sprat/nn"
 	"sprat/safetensors"
@@ -129,22 +130,35 @@ type Weights interface {
 	ReadFloat32(name string, dst []float32) error
 }
 
-// Load fills every parameter from w. What is missing or has another shape is an error that names it.
-func (m *Model) Load(w Weights) error {
-	var missing []string
-	for _, p := range m.params {
-		info, ok := w.Info(p.Name)
+// CheckWeights says what w lacks for the model of cfg, or has in another shape. Asked before New, it keeps a config from
+// claiming more memory than its weights justify.
+func CheckWeights(cfg *config.Config, w Weights) error {
+	missing, first := 0, ""
+	for name, shape := range cost.Params(cfg) {
+		info, ok := w.Info(name)
 		switch {
+		case !ok && missing == 0:
+			missing, first = 1, name
 		case !ok:
-			missing = append(missing, p.Name)
-		case !slices.Equal(info.Shape, p.Shape):
-			return fmt.Errorf("tensor %s has shape %v, but config.json asks for %v: weights and config are of different models", p.Name, info.Shape, p.Shape)
+			missing++
+		case !slices.Equal(info.Shape, shape):
+			return fmt.Errorf("tensor %s has shape %v, but config.json asks for %v: weights and config are of different models", name, info.Shape, shape)
+		}
+		if missing > maxMissing {
+			break
 		}
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("%d of %d tensors are missing, the first is %s: the download is incomplete, or config.json is of another model",
-			len(missing), len(m.params), missing[0])
+	if missing > 0 {
+		return fmt.Errorf("%d or more of the tensors are missing, the first is %s: the download is incomplete, or config.json is of another model", missing, first)
 	}
+	return nil
+}
+
+// maxMissing is the number of missing tensors after which CheckWeights gives up.
+const maxMissing = 1000
+
+// Load fills every parameter from w, which CheckWeights has passed.
+func (m *Model) Load(w Weights) error {
 	var buf []float32
 	for _, p := range m.params {
 		buf = slices.Grow(buf[:0], p.W.Rows*p.W.Cols)[:p.W.Rows*p.W.Cols]

@@ -10,6 +10,7 @@ func main() {
 	ConstraintExpr("!purego")
 	tiles()
 	packing()
+	ceilings()
 	exponentials()
 	reductions()
 	elementwise()

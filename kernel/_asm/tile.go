@@ -88,3 +88,42 @@ func eachRow(c, ld Register, rows int, f func(i int, p Register)) {
 		}
 	}
 }
+
+// ceilings are loops that do nothing but what they measure.
+func ceilings() {
+	TEXT("fmaLoopAVX2", NOSPLIT, "func(rounds int)")
+	Pragma("noescape")
+	Doc("fmaLoopAVX2 does 12 independent multiply-adds of 8 elements in each round.")
+	n := Load(Param("rounds"), GP64())
+	x := YMM()
+	VXORPS(x, x, x)
+	acc := make([]VecVirtual, 12)
+	for i := range acc {
+		acc[i] = YMM()
+		VXORPS(acc[i], acc[i], acc[i])
+	}
+	Label("loop")
+	for _, a := range acc {
+		VFMADD231PS(x, x, a)
+	}
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+
+	TEXT("readAVX2", NOSPLIT, "func(n int, x *float32)")
+	Pragma("noescape")
+	Doc("readAVX2 loads n elements, a multiple of 64.")
+	n = Load(Param("n"), GP64())
+	p := Load(Param("x"), GP64())
+	Label("loop")
+	v := YMM()
+	for i := range 8 {
+		VMOVUPS(Mem{Base: p, Disp: 32 * i}, v)
+	}
+	ADDQ(U32(256), p)
+	SUBQ(Imm(64), n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
