@@ -1,0 +1,79 @@
+package tokenizer
+
+import (
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// FuzzParse: a hostile file gives an error or a tokenizer that works, and takes memory in proportion to its size.
+func FuzzParse(f *testing.F) {
+	for _, name := range []string{"deepseek", "other"} {
+		data, err := os.ReadFile("testdata/" + name + ".json")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Add([]byte(`{"model":{"type":"BPE","vocab":{"a":1000000},"merges":["a b",["a","b"]]},"added_tokens":[{"id":2147483647}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		tok, err := Parse(data)
+		runtime.ReadMemStats(&after)
+		// A byte of the file may be a digit of a merge or a token: at most some hundred bytes in tables and tries. A compiled
+		// pattern has character classes of a fixed size.
+		if took, most := after.TotalAlloc-before.TotalAlloc, uint64(64<<20+1000*len(data)); took > most {
+			t.Errorf("parsing %d bytes takes %d bytes", len(data), took)
+		}
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("error of several lines: %q", err)
+			}
+			return
+		}
+		const text = "It's <|end|> 1234\n"
+		ids := tok.EncodeOrdinary(nil, text)
+		for _, id := range ids {
+			if tok.Special(id) {
+				t.Errorf("ordinary text gives the special token %d", id)
+			}
+		}
+		if back := string(tok.Decode(nil, ids, false)); back != text {
+			t.Errorf("%q decodes to %q", text, back)
+		}
+	})
+}
+
+// FuzzRoundTrip: any bytes come back, from ids in range; a Stream gives the same where it is text.
+func FuzzRoundTrip(f *testing.F) {
+	tok := small(f, TrainOptions{})
+	for _, doc := range docs(f) {
+		f.Add(doc)
+	}
+	f.Add("<|begin|>\xff\xe4\xb8<|end|\x00\xf0\x9f\x99")
+	f.Fuzz(func(t *testing.T, text string) {
+		ordinary := tok.EncodeOrdinary(nil, text)
+		for _, ids := range [][]int32{ordinary, tok.Encode(nil, text)} {
+			if back := string(tok.Decode(nil, ids, false)); back != text {
+				t.Errorf("%q decodes to %q", text, back)
+			}
+		}
+		stream, streamed := tok.Stream(), ""
+		for _, id := range ordinary {
+			if tok.Special(id) {
+				t.Errorf("ordinary text gives the special token %d", id)
+			}
+			piece := stream.Next(id)
+			if !utf8.ValidString(piece) {
+				t.Errorf("the stream gives %q", piece)
+			}
+			streamed += piece
+		}
+		if streamed += stream.Flush(); streamed != string([]rune(text)) {
+			t.Errorf("%q streams as %q", text, streamed)
+		}
+	})
+}
