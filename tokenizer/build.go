@@ -136,14 +136,16 @@ func (t *Tokenizer) addMerges(m *modelEntry) error {
 	return nil
 }
 
-// findWhole marks the tokens that merging their bytes leads to: such a piece needs no merging.
+// findWhole fills in the tokens that merging their bytes leads to.
 func (t *Tokenizer) findWhole() {
+	t.whole = newPieceTable(len(t.vocab))
 	var ids []int32
 	for bytes, id := range t.vocab {
-		if t.tokens[id].kind != vocabToken {
+		if t.tokens[id].kind != vocabToken || bytes == "" {
 			continue
 		}
-		ids = t.merge(ids[:0], bytes)
-		t.tokens[id].whole = t.ignoreMerges || len(ids) == 1
+		if ids = t.merge(ids[:0], bytes); t.ignoreMerges || len(ids) == 1 {
+			t.whole.set(bytes, id)
+		}
 	}
 }

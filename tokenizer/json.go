@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // sections are the parts of a tokenizer.json that Save writes as they were read.
@@ -42,14 +43,14 @@ type addedEntry struct {
 }
 
 type modelEntry struct {
-	Type         string       `json:"type"`
-	Dropout      float64      `json:"dropout,omitempty"`
-	Prefix       string       `json:"continuing_subword_prefix,omitempty"`
-	Suffix       string       `json:"end_of_word_suffix,omitempty"`
-	ByteFallback bool         `json:"byte_fallback"`
-	IgnoreMerges bool         `json:"ignore_merges"`
-	Vocab        vocabulary   `json:"vocab"`
-	Merges       []mergeEntry `json:"merges"`
+	Type         string     `json:"type"`
+	Dropout      float64    `json:"dropout,omitempty"`
+	Prefix       string     `json:"continuing_subword_prefix,omitempty"`
+	Suffix       string     `json:"end_of_word_suffix,omitempty"`
+	ByteFallback bool       `json:"byte_fallback"`
+	IgnoreMerges bool       `json:"ignore_merges"`
+	Vocab        vocabulary `json:"vocab"`
+	Merges       merges     `json:"merges"`
 }
 
 // A vocabulary has the ids of tokens, and is written in their order.
@@ -72,33 +73,35 @@ func (v vocabulary) MarshalJSON() ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// A mergeEntry is "a b" or ["a","b"].
+// merges are lists of "a b", or of ["a","b"].
+type merges []mergeEntry
+
 type mergeEntry struct{ left, right string }
 
-func (m *mergeEntry) UnmarshalJSON(data []byte) error {
-	if data[0] == '[' {
-		var both []string
-		if err := json.Unmarshal(data, &both); err != nil {
-			return err
+func (m *merges) UnmarshalJSON(data []byte) error {
+	var lines []string
+	if json.Unmarshal(data, &lines) == nil {
+		*m = make(merges, len(lines))
+		for i, line := range lines {
+			left, right, ok := strings.Cut(line, " ")
+			if !ok || strings.Contains(right, " ") {
+				return fmt.Errorf("merge %.80q wants two tokens with one space between", line)
+			}
+			(*m)[i] = mergeEntry{left, right}
 		}
-		if len(both) != 2 {
-			return fmt.Errorf("merge %.80s has %d parts, and wants 2", data, len(both))
-		}
-		m.left, m.right = both[0], both[1]
 		return nil
 	}
-	return json.Unmarshal(data, (*mergeLine)(m))
-}
-
-// A mergeLine is a mergeEntry in its older form.
-type mergeLine mergeEntry
-
-func (m *mergeLine) UnmarshalText(text []byte) error {
-	left, right, ok := bytes.Cut(text, []byte(" "))
-	if !ok || bytes.Contains(right, []byte(" ")) {
-		return fmt.Errorf("merge %.80q wants two tokens with one space between", text)
+	var both [][]string
+	if err := json.Unmarshal(data, &both); err != nil {
+		return err
 	}
-	m.left, m.right = string(left), string(right)
+	*m = make(merges, len(both))
+	for i, b := range both {
+		if len(b) != 2 {
+			return fmt.Errorf("merge %d has %d parts, and wants 2", i, len(b))
+		}
+		(*m)[i] = mergeEntry{b[0], b[1]}
+	}
 	return nil
 }
 
@@ -159,7 +162,7 @@ func (t *Tokenizer) Save(path string) error {
 			})
 		}
 	}
-	f.Model.Merges = make([]mergeEntry, len(t.pairs))
+	f.Model.Merges = make(merges, len(t.pairs))
 	for i, p := range t.pairs {
 		f.Model.Merges[i] = mergeEntry{t.tokens[p.left].text, t.tokens[p.right].text}
 	}

@@ -1,6 +1,9 @@
 package tokenizer
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // A splitter cuts text in pieces: what it matches, and what lies between two matches. All pieces together are the text.
 type splitter interface {
@@ -11,24 +14,30 @@ type splitter interface {
 type splitters []splitter
 
 func (ss splitters) split(text string, yield func(piece string)) {
-	switch {
-	case text == "":
-	case len(ss) == 0:
-		yield(text)
-	case len(ss) == 1:
-		ss[0].split(text, yield)
-	default:
-		ss[0].split(text, func(piece string) { ss[1:].split(piece, yield) })
+	if text == "" {
+		return
 	}
+	for _, s := range slices.Backward(ss) {
+		next := yield
+		yield = func(piece string) { s.split(piece, next) }
+	}
+	yield(text)
 }
 
-// A scanner is a pattern written by hand: the end of its match that begins at i, or i if there is none there.
-type scanner func(s string, i int) int
+// A scanner is a pattern written by hand.
+type scanner struct {
+	match func(s string, i int) int // the end of the match that begins at i, or i if there is none there
+	first [256]bool                 // the bytes that a match can begin with
+}
 
-func (match scanner) split(text string, yield func(piece string)) {
+func (m *scanner) split(text string, yield func(piece string)) {
 	between := 0 // where what lies between two matches begins
 	for i := 0; i < len(text); {
-		end := match(text, i)
+		if !m.first[text[i]] {
+			i++ // of a longer character, the other bytes begin no match either
+			continue
+		}
+		end := m.match(text, i)
 		if end == i {
 			_, width := utf8.DecodeRuneInString(text[i:])
 			i += width
@@ -44,6 +53,18 @@ func (match scanner) split(text string, yield func(piece string)) {
 		yield(text[between:])
 	}
 }
+
+// newScanner returns a scanner for matches that begin with certain bytes.
+func newScanner(first func(b byte) bool, match func(s string, i int) int) *scanner {
+	m := &scanner{match: match}
+	for b := range m.first {
+		m.first[b] = first(byte(b))
+	}
+	return m
+}
+
+func anyByte(byte) bool       { return true }
+func mayBeNumber(b byte) bool { return b >= '0' && b <= '9' || b >= 0xC2 }
 
 // The patterns with a scanner.
 const (
@@ -67,13 +88,13 @@ func newSplitter(pattern string) (splitter, error) {
 	case patternNumber3:
 		return digits(3), nil
 	case patternNumbers:
-		return scanner(func(s string, i int) int { return run(s, i, number) }), nil
+		return newScanner(mayBeNumber, func(s string, i int) int { return run(s, i, number) }), nil
 	case patternCJK:
-		return scanner(scanCJK), nil
+		return newScanner(func(b byte) bool { return b >= 0xE3 }, scanCJK), nil
 	case patternWords:
-		return scanner(scanWords), nil
+		return newScanner(anyByte, scanWords), nil
 	case patternGPT2:
-		return scanner(scanGPT2), nil
+		return newScanner(anyByte, scanGPT2), nil
 	case patternLlama3:
 		return llama3(3), nil
 	case patternQwen2:

@@ -6,27 +6,30 @@ import (
 )
 
 // digits matches \p{N}{1,most}.
-func digits(most int) scanner {
-	return func(s string, i int) int {
-		for range most {
-			c, width := classAt(s, i)
-			if c&number == 0 {
-				break
-			}
-			i += width
+func digits(most int) *scanner {
+	return newScanner(mayBeNumber, func(s string, i int) int { return scanDigits(s, i, most) })
+}
+
+func scanDigits(s string, i, most int) int {
+	for range most {
+		c, width := classAt(s, i)
+		if c&number == 0 {
+			break
 		}
-		return i
+		i += width
 	}
+	return i
 }
 
 // literal matches a fixed text.
-func literal(text string) scanner {
-	return func(s string, i int) int {
+func literal(text string) *scanner {
+	first := func(b byte) bool { return text != "" && text[0] == b }
+	return newScanner(first, func(s string, i int) int {
 		if strings.HasPrefix(s[i:], text) {
 			return i + len(text)
 		}
 		return i
-	}
+	})
 }
 
 // scanCJK matches patternCJK: Chinese characters and Japanese syllables.
@@ -83,33 +86,34 @@ func scanGPT2(s string, i int) int {
 }
 
 // llama3 matches patternLlama3, or patternQwen2 with single digits.
-func llama3(mostDigits int) scanner {
-	number3 := digits(mostDigits)
-	return func(s string, i int) int {
-		if end := contraction(s, i, true); end > i {
+func llama3(mostDigits int) *scanner {
+	return newScanner(anyByte, func(s string, i int) int { return scanLlama3(s, i, mostDigits) })
+}
+
+func scanLlama3(s string, i, mostDigits int) int {
+	if end := contraction(s, i, true); end > i {
+		return end
+	}
+	first, width := classAt(s, i)
+	if first&letter != 0 {
+		return run(s, i+width, letter)
+	}
+	if first&number != 0 {
+		return scanDigits(s, i, mostDigits)
+	}
+	if first&newline == 0 {
+		if end := run(s, i+width, letter); end > i+width {
 			return end
 		}
-		first, width := classAt(s, i)
-		if first&letter != 0 {
-			return run(s, i+width, letter)
-		}
-		if first&number != 0 {
-			return number3(s, i)
-		}
-		if first&newline == 0 {
-			if end := run(s, i+width, letter); end > i+width {
-				return end
-			}
-		}
-		start := i
-		if s[i] == ' ' {
-			start++
-		}
-		if end := runOthers(s, start); end > start {
-			return newlines(s, end)
-		}
-		return spaces(s, i, true)
 	}
+	start := i
+	if s[i] == ' ' {
+		start++
+	}
+	if end := runOthers(s, start); end > start {
+		return newlines(s, end)
+	}
+	return spaces(s, i, true)
 }
 
 // contraction matches 's|'t|'re|'ve|'m|'ll|'d, in either case if fold, where 's may also be written with a long s, U+017F.

@@ -26,7 +26,7 @@ func checkScanners(t *testing.T, regexes []splitter, text string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, ok := s.(scanner); !ok {
+		if _, ok := s.(*scanner); !ok {
 			t.Fatalf("%s has no scanner", pattern)
 		}
 		got, want := pieces(s, text), pieces(regexes[i], text)

@@ -36,7 +36,8 @@ type Tokenizer struct {
 	named   map[string]int32 // added tokens, and what is not in the alphabet of bytes, by their text
 	byteIDs [256]int32       // the tokens of one byte
 	merges  mergeTable
-	pairs   []pair // the merges by rank
+	whole   pieceTable // the tokens that their bytes merge to: such a piece needs no merging
+	pairs   []pair     // the merges by rank
 
 	ignoreMerges bool // a piece in the vocabulary is its token, whatever merging would give
 
@@ -51,7 +52,6 @@ type token struct {
 	bytes string // what it decodes to
 	text  string // as in the file
 	kind  tokenKind
-	whole bool // a piece of these bytes is this token
 	raw   bool // an added token that is looked for before normalisation
 
 	inVocab bool // also if it is added
@@ -119,7 +119,7 @@ func (t *Tokenizer) normalise(text string) string {
 // encode appends the tokens of normalised text without added tokens.
 func (t *Tokenizer) encode(dst []int32, text string) []int32 {
 	t.splits.split(text, func(piece string) {
-		if id, ok := t.vocab[piece]; ok && t.tokens[id].whole {
+		if id, ok := t.whole.find(piece); ok {
 			dst = append(dst, id)
 			return
 		}
