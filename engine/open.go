@@ -2,6 +2,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -26,8 +27,11 @@ const maxPositions = 32768
 // Open loads the model in a Hugging Face directory: config.json, tokenizer.json and safetensors. The weights become float32.
 func Open(dir fs.FS, dev device.Device) (*Engine, error) {
 	cfg, err := config.LoadFS(dir)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w; a model is a directory with config.json, tokenizer.json and *.safetensors", err)
+	}
+	if err != nil {
+		return nil, err
 	}
 	e := &Engine{Config: cfg}
 	if text, err := fs.ReadFile(dir, "tokenizer.json"); err == nil {

@@ -89,6 +89,13 @@ func (ws *Workspace) gemm(im *gemmImpl, op Op, prec Precision, p *Product, m0, m
 		}
 		return
 	}
+	if op == NT && m1-m0 == 1 && prec == F32 {
+		n0 += ws.row(im, p, m0, n0, n1)
+	}
+	if m1-m0 <= blockM {
+		ws.few(im, op, prec, p, 0, m0, m1, n0, n1)
+		return
+	}
 	for n := n0; n < n1; n += blockN {
 		nEnd := min(n+blockN, n1)
 		for k := 0; k < p.K; k += blockK {
@@ -96,60 +103,95 @@ func (ws *Workspace) gemm(im *gemmImpl, op Op, prec Precision, p *Product, m0, m
 			ws.packB(im, op, prec, p, k, kc, n, nEnd)
 			for m := m0; m < m1; m += blockM {
 				mEnd := min(m+blockM, m1)
-				ws.packA(im, op, prec, p, k, kc, m, mEnd)
-				ws.block(im, p, kc, m, mEnd, n, nEnd, k > 0 || p.Accumulate)
+				height := ws.packA(im, op, prec, p, k, kc, m, mEnd)
+				ws.multiply(im, p, kc, height, ws.b, m, mEnd, n, nEnd, k > 0 || p.Accumulate)
 			}
 		}
 	}
 }
 
-// block multiplies the packed block of A with the packed columns of B.
-func (ws *Workspace) block(im *gemmImpl, p *Product, kc, m, mEnd, n, nEnd int, add bool) {
+// few computes a block of rows no higher than blockM, k from kStart on: each panel of B is used as soon as it is packed, while
+// it is in the first cache.
+func (ws *Workspace) few(im *gemmImpl, op Op, prec Precision, p *Product, kStart, m0, m1, n0, n1 int) {
+	for k := kStart; k < p.K && n0 < n1; k += blockK {
+		kc := min(blockK, p.K-k)
+		height := ws.packA(im, op, prec, p, k, kc, m0, m1)
+		for n := n0; n < n1; n += im.nr {
+			nEnd := min(n+im.nr, n1)
+			ws.packB(im, op, prec, p, k, kc, n, nEnd)
+			ws.multiply(im, p, kc, height, ws.b, m0, m1, n, nEnd, k > 0 || p.Accumulate)
+		}
+	}
+}
+
+// row computes one row of C without packing, where there is a way, and returns for how many columns.
+func (ws *Workspace) row(im *gemmImpl, p *Product, m, n0, n1 int) int {
+	n, k := (n1-n0)/im.rowWidth*im.rowWidth, p.K/im.rowStep*im.rowStep
+	if n == 0 || k == 0 {
+		return 0
+	}
+	c := p.C[m*p.LDC+n0 : m*p.LDC+n0+n]
+	if !p.Accumulate {
+		clear(c)
+	}
+	for j := 0; j < n; j += im.rowWidth {
+		im.row(c[j:j+im.rowWidth], p.A[m*p.LDA:m*p.LDA+k], p.B[(n0+j)*p.LDB:], p.LDB)
+	}
+	ws.few(im, NT, F32, p, k, m, m+1, n0, n0+n)
+	return n
+}
+
+// multiply multiplies the packed block of A, in panels of height, with packed columns of B.
+func (ws *Workspace) multiply(im *gemmImpl, p *Product, kc, height int, b []float32, m, mEnd, n, nEnd int, add bool) {
 	for j := n; j < nEnd; j += im.nr {
-		b := ws.b[(j-n)*kc:]
-		for i := m; i < mEnd; i += im.mr {
-			a := ws.a[(i-m)*kc:]
-			if rows, cols := min(im.mr, mEnd-i), min(im.nr, nEnd-j); rows < im.mr || cols < im.nr {
-				ws.edge(im, p, kc, a, b, i, j, rows, cols, add)
+		panel := b[(j-n)*kc:]
+		for i := m; i < mEnd; i += height {
+			a, rows, cols := ws.a[(i-m)*kc:], min(height, mEnd-i), min(im.nr, nEnd-j)
+			if cols < im.nr {
+				ws.edge(im, p, kc, a, panel, i, j, rows, cols, add)
 				continue
 			}
-			im.tile(kc, a, b, p.C[i*p.LDC+j:], p.LDC, add)
+			im.tile(rows, kc, a, panel, p.C[i*p.LDC+j:], p.LDC, add)
 		}
 	}
 }
 
-// edge computes a tile of which only rows x cols are there: the whole is computed beside C.
+// edge computes a tile that has only cols columns: the whole is computed beside C.
 func (ws *Workspace) edge(im *gemmImpl, p *Product, kc int, a, b []float32, i, j, rows, cols int, add bool) {
-	t := ws.tile[:im.mr*im.nr]
+	t := ws.tile[:rows*im.nr]
 	if add {
 		for r := range rows {
 			copy(t[r*im.nr:r*im.nr+cols], p.C[(i+r)*p.LDC+j:])
 		}
 	}
-	im.tile(kc, a, b, t, im.nr, add)
+	im.tile(rows, kc, a, b, t, im.nr, add)
 	for r := range rows {
 		copy(p.C[(i+r)*p.LDC+j:(i+r)*p.LDC+j+cols], t[r*im.nr:])
 	}
 }
 
-// packA lays rows [m, mEnd) and k's [k, k+kc) of A out as panels of mr rows: element (i, kk) of a panel at kk·mr + i. Rows past
-// the end are zero.
-func (ws *Workspace) packA(im *gemmImpl, op Op, prec Precision, p *Product, k, kc, m, mEnd int) {
-	ws.a = grow(ws.a, roundUp(mEnd-m, im.mr)*kc)
-	for i := m; i < mEnd; i += im.mr {
-		dst, rows := ws.a[(i-m)*kc:(i-m+im.mr)*kc], min(im.mr, mEnd-i)
+// packA lays rows [m, mEnd) and k's [k, k+kc) of A out as panels of height rows, the last one of what is left: element (i, kk) of
+// a panel of h rows at kk·h + i. It returns height, at most mr and such that the panels are about equal.
+func (ws *Workspace) packA(im *gemmImpl, op Op, prec Precision, p *Product, k, kc, m, mEnd int) (height int) {
+	panels := (mEnd - m + im.mr - 1) / im.mr
+	height = (mEnd - m + panels - 1) / panels
+	ws.a = grow(ws.a, (mEnd-m)*kc)
+	for i := m; i < mEnd; i += height {
+		rows := min(height, mEnd-i)
+		dst := ws.a[(i-m)*kc : (i-m+rows)*kc]
 		if op == TN {
-			packRows(im, dst, p.A[k*p.LDA+i:], p.LDA, kc, rows, im.mr)
+			packRows(im, dst, p.A[k*p.LDA+i:], p.LDA, kc, rows, rows)
 		} else {
-			packColumns(im, dst, p.A[i*p.LDA+k:], p.LDA, kc, rows, im.mr)
+			packColumns(im, dst, p.A[i*p.LDA+k:], p.LDA, kc, rows, rows)
 		}
 	}
 	if prec == BF16 {
-		roundBF16(ws.a[:roundUp(mEnd-m, im.mr)*kc])
+		im.roundBF16(ws.a)
 	}
+	return height
 }
 
-// packB is packA for B, with panels of nr columns of C.
+// packB lays columns [n, nEnd) of C's B out as panels of nr; columns past the end are zero.
 func (ws *Workspace) packB(im *gemmImpl, op Op, prec Precision, p *Product, k, kc, n, nEnd int) {
 	ws.b = grow(ws.b, roundUp(nEnd-n, im.nr)*kc)
 	for j := n; j < nEnd; j += im.nr {
@@ -161,7 +203,7 @@ func (ws *Workspace) packB(im *gemmImpl, op Op, prec Precision, p *Product, k, k
 		}
 	}
 	if prec == BF16 {
-		roundBF16(ws.b[:roundUp(nEnd-n, im.nr)*kc])
+		im.roundBF16(ws.b)
 	}
 }
 
@@ -208,15 +250,19 @@ func packColumns(im *gemmImpl, dst, src []float32, ld, kc, n, width int) {
 	}
 }
 
-// gemmImpl is one implementation of the tile.
+// gemmImpl is one implementation of the inner loops.
 type gemmImpl struct {
 	name   string
-	mr, nr int
-	// tile adds the product of packed panels to C's mr x nr elements, or overwrites them with it where add is false: one
-	// accumulator for each, k ascending.
-	tile func(kc int, a, b, c []float32, ldc int, add bool)
+	mr, nr int // the largest tile
+	// tile adds the product of packed panels of rows, at most mr, and nr columns to C, or overwrites C with it where add is
+	// false: one accumulator for each output, k ascending.
+	tile func(rows, kc int, a, b, c []float32, ldc int, add bool)
 	// copyRows packs whole rows, if it can.
 	copyRows func(dst, src []float32, ld, kc, width int) bool
 	// transpose packs as many of kc columns as it can, and says how many.
 	transpose func(dst, src []float32, ld, kc, width int) int
+	roundBF16 func(x []float32)
+	// row adds a·bᵀ to rowWidth elements of c, without packing; a's length is a multiple of rowStep.
+	row               func(c, a, b []float32, ld int)
+	rowWidth, rowStep int
 }

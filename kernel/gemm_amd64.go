@@ -6,20 +6,54 @@ package kernel
 
 var avx2Gemm = gemmImpl{
 	name: "avx2", mr: 6, nr: 16,
-	tile: func(kc int, a, b, c []float32, ldc int, add bool) {
-		_, _, _ = a[6*kc-1], b[16*kc-1], c[5*ldc+15]
-		tileAVX2(kc, &a[0], &b[0], &c[0], ldc, add)
-	},
-	copyRows: func(dst, src []float32, ld, kc, width int) bool {
-		_, _ = dst[kc*width-1], src[(kc-1)*ld+width-1]
-		if width == 6 {
-			copyRows6AVX2(kc, &dst[0], &src[0], ld)
-		} else {
-			copyRows16AVX2(kc, &dst[0], &src[0], ld)
-		}
-		return true
-	},
+	tile:      tileAVX2,
+	copyRows:  copyRowsAVX2,
 	transpose: transposeAVX2,
+	roundBF16: func(x []float32) {
+		n := len(x) &^ 7
+		if n > 0 {
+			roundBF16AVX2(n, &x[0])
+		}
+		roundBF16(x[n:])
+	},
+	row: func(c, a, b []float32, ld int) {
+		_, _ = c[31], b[31*ld+len(a)-1]
+		gemvAVX2(len(a)/8, &a[0], &b[0], ld, &c[0])
+	},
+	rowWidth: 32,
+	rowStep:  8,
+}
+
+func tileAVX2(rows, kc int, a, b, c []float32, ldc int, add bool) {
+	_, _, _ = a[rows*kc-1], b[16*kc-1], c[(rows-1)*ldc+15]
+	pa, pb, pc := &a[0], &b[0], &c[0]
+	switch rows {
+	case 6:
+		tile6AVX2(kc, pa, pb, pc, ldc, add)
+	case 5:
+		tile5AVX2(kc, pa, pb, pc, ldc, add)
+	case 4:
+		tile4AVX2(kc, pa, pb, pc, ldc, add)
+	case 3:
+		tile3AVX2(kc, pa, pb, pc, ldc, add)
+	case 2:
+		tile2AVX2(kc, pa, pb, pc, ldc, add)
+	case 1:
+		tile1AVX2(kc, pa, pb, pc, ldc, add)
+	}
+}
+
+func copyRowsAVX2(dst, src []float32, ld, kc, width int) bool {
+	_, _ = dst[kc*width-1], src[(kc-1)*ld+width-1]
+	switch width {
+	case 6:
+		copyRows6AVX2(kc, &dst[0], &src[0], ld)
+	case 16:
+		copyRows16AVX2(kc, &dst[0], &src[0], ld)
+	default:
+		return false
+	}
+	return true
 }
 
 // transposeAVX2 packs the largest multiple of 8 columns. A panel of 6 is written in vectors of 8, of which the last would run 2
@@ -29,7 +63,7 @@ func transposeAVX2(dst, src []float32, ld, kc, width int) int {
 	if width == 6 && kc%8 == 0 {
 		blocks--
 	}
-	if blocks <= 0 {
+	if blocks <= 0 || width != 6 && width != 16 {
 		return 0
 	}
 	_, _ = dst[8*blocks*width-1], src[(width-1)*ld+8*blocks-1]

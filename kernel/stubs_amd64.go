@@ -4,15 +4,45 @@
 
 package kernel
 
-// tileAVX2 computes a tile of C from packed panels.
+// tile1AVX2 computes 1 rows and 16 columns of C from packed panels.
 //
 //go:noescape
-func tileAVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile1AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
 
-// tileAVX512 computes a tile of C from packed panels.
+// tile2AVX2 computes 2 rows and 16 columns of C from packed panels.
 //
 //go:noescape
-func tileAVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile2AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// tile3AVX2 computes 3 rows and 16 columns of C from packed panels.
+//
+//go:noescape
+func tile3AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// tile4AVX2 computes 4 rows and 16 columns of C from packed panels.
+//
+//go:noescape
+func tile4AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// tile5AVX2 computes 5 rows and 16 columns of C from packed panels.
+//
+//go:noescape
+func tile5AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// tile6AVX2 computes 6 rows and 16 columns of C from packed panels.
+//
+//go:noescape
+func tile6AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// gemvAVX2 adds a·bᵀ to 32 elements of c: a has 8·blocks elements, b 32 rows of as many, ld elements apart.
+//
+//go:noescape
+func gemvAVX2(blocks int, a *float32, b *float32, ld int, c *float32)
+
+// roundBF16AVX2 rounds x to bfloat16, to nearest even.
+//
+//go:noescape
+func roundBF16AVX2(n int, x *float32)
 
 // transpose6AVX2 turns 6 rows of 8·blocks elements, ld elements apart, into columns; rows of dst are stride bytes apart.
 //

@@ -163,7 +163,7 @@ func TestMistakesAreOneLine(t *testing.T) {
 	dir := t.TempDir()
 	bad := filepath.Join(t.TempDir(), "bad")
 	os.Mkdir(bad, 0o700)
-	writeFile(t, filepath.Join(bad, "config.json"), `{"model_type":"deepseek_v3","hidden_size":-4}`)
+	writeFile(t, filepath.Join(bad, "config.json"), `{"model_type":"deepseek_v3"}`)
 	for _, c := range []struct {
 		args   string
 		status int
@@ -172,7 +172,7 @@ func TestMistakesAreOneLine(t *testing.T) {
 		{"generate --model /nowhere --prompt x", exitFailed, "/nowhere"},
 		{"generate --model " + dir + " --prompt x", exitFailed, "config.json"},
 		{"generate --model " + runFile + " --prompt x", exitFailed, "is a file"},
-		{"generate --model " + bad + " --prompt x", exitFailed, "hidden_size"},
+		{"generate --model " + bad + " --prompt x", exitFailed, "vocab_size"},
 		{"generate --prompt x --temperature -1", exitUsage, "--temperature"},
 		{"generate --prompt x --top-p 2", exitUsage, "--top-p"},
 		{"generate --prompt x --max-tokens 0", exitUsage, "--max-tokens"},

@@ -55,24 +55,14 @@ func transpose(rows int) {
 	// Halves of rows i and i+4 side by side, so that the rest stays within 128 bits.
 	half := func(i, disp int) VecVirtual {
 		v := YMM()
-		VMOVUPS(row(i, disp), v.AsX())
+		VBROADCASTF128(row(i, disp), v)
 		if i+4 < rows {
 			VINSERTF128(Imm(1), row(i+4, disp), v, v)
 		}
 		return v
 	}
 	for _, disp := range []int{0, 16} { // columns 0-3, then 4-7
-		r := []VecVirtual{half(0, disp), half(1, disp), half(2, disp), half(3, disp)}
-		lo01, hi01, lo23, hi23 := YMM(), YMM(), YMM(), YMM()
-		VUNPCKLPS(r[1], r[0], lo01)
-		VUNPCKHPS(r[1], r[0], hi01)
-		VUNPCKLPS(r[3], r[2], lo23)
-		VUNPCKHPS(r[3], r[2], hi23)
-		out := []VecVirtual{YMM(), YMM(), YMM(), YMM()}
-		VUNPCKLPD(lo23, lo01, out[0])
-		VUNPCKHPD(lo23, lo01, out[1])
-		VUNPCKLPD(hi23, hi01, out[2])
-		VUNPCKHPD(hi23, hi01, out[3])
+		out := turn4(func(i int) VecVirtual { return half(i, disp) })
 		for _, o := range out {
 			VMOVUPS(o, Mem{Base: dst})
 			ADDQ(stride, dst)

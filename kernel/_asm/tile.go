@@ -1,23 +1,29 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// tiles are the inner loops of matrix products. Twelve accumulators or more hide the latency of fused multiply-add (4 cycles,
-// two a cycle: eight in flight); the rest of the registers hold a row of B and a broadcast of A.
+// tiles are the inner loops of matrix products, one for each number of rows. The largest has twelve accumulators or more, which
+// hides the latency of fused multiply-add (4 cycles, two a cycle: eight in flight); the rest of the registers hold a row of
+// B and a broadcast of A.
 func tiles() {
-	tile("tileAVX2", 6, 2, 32, YMM)
-	tile("tileAVX512", 12, 2, 64, ZMM)
+	for rows := 1; rows <= 6; rows++ {
+		tile(fmt.Sprintf("tile%dAVX2", rows), rows, 2, 32, YMM)
+	}
+	gemv()
+	roundBF16()
 }
 
 // tile writes a tile of rows x vectors registers of size bytes each.
 func tile(name string, rows, vectors, size int, vec func() VecVirtual) {
 	TEXT(name, NOSPLIT, "func(kc int, a, b, c *float32, ldc int, add bool)")
 	Pragma("noescape")
-	Doc(name + " computes a tile of C from packed panels.")
+	Doc(fmt.Sprintf("%s computes %d rows and %d columns of C from packed panels.", name, rows, vectors*size/4))
 	k := Load(Param("kc"), GP64())
 	a := Load(Param("a"), GP64())
 	b := Load(Param("b"), GP64())
@@ -67,6 +73,116 @@ func tile(name string, rows, vectors, size int, vec func() VecVirtual) {
 	})
 	VZEROUPPER()
 	RET()
+}
+
+// gemv writes one row times rows of B: each accumulator holds 8 outputs, and B turns in registers, so that k still ascends in one
+// accumulator. Four groups of 8 outputs are under way at once, since each is a chain of multiply-adds.
+func gemv() {
+	const groups = 4
+	TEXT("gemvAVX2", NOSPLIT, "func(blocks int, a, b *float32, ld int, c *float32)")
+	Pragma("noescape")
+	Doc("gemvAVX2 adds a·bᵀ to 32 elements of c: a has 8·blocks elements, b 32 rows of as many, ld elements apart.")
+	n := Load(Param("blocks"), GP64())
+	a := Load(Param("a"), GP64())
+	b := Load(Param("b"), GP64())
+	ld := Load(Param("ld"), GP64())
+	SHLQ(Imm(2), ld)
+	times := map[int]Register{1: ld} // multiples of ld
+	for _, m := range []int{3, 5} {
+		times[m] = GP64()
+		LEAQ(Mem{Base: ld, Index: ld, Scale: uint8(m - 1)}, times[m])
+	}
+	times[7] = GP64()
+	LEAQ(Mem{Base: times[5], Index: ld, Scale: 2}, times[7])
+	rows := [groups]Register{b} // the first row of each group
+	for g := 1; g < groups; g++ {
+		rows[g] = GP64()
+		LEAQ(Mem{Base: rows[g-1], Index: ld, Scale: 8}, rows[g])
+	}
+	row := func(i, disp int) Mem {
+		m := Mem{Base: rows[i/8], Disp: disp}
+		for _, factor := range []int{7, 5, 3, 1} {
+			if i %= 8; i > 0 && i%factor == 0 {
+				m.Index, m.Scale = times[factor], uint8(i/factor)
+				break
+			}
+		}
+		return m
+	}
+	var acc [groups]VecVirtual
+	c := Load(Param("c"), GP64())
+	for g := range acc {
+		acc[g] = YMM()
+		VMOVUPS(Mem{Base: c, Disp: 32 * g}, acc[g])
+	}
+	Label("loop")
+	for g := range acc {
+		for k := 0; k < 8; k += 4 {
+			columns := turn4(func(i int) VecVirtual {
+				v := YMM()
+				VBROADCASTF128(row(8*g+i, 4*k), v)
+				VINSERTF128(Imm(1), row(8*g+i+4, 4*k), v, v)
+				return v
+			})
+			for i, col := range columns {
+				x := YMM()
+				VBROADCASTSS(Mem{Base: a, Disp: 4 * (k + i)}, x)
+				VFMADD231PS(col, x, acc[g])
+			}
+		}
+	}
+	ADDQ(Imm(32), a)
+	for _, r := range rows {
+		ADDQ(Imm(32), r)
+	}
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	c = Load(Param("c"), GP64())
+	for g := range acc {
+		VMOVUPS(acc[g], Mem{Base: c, Disp: 32 * g})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// turn4 turns a block of 8 x 4: load(i) is row i in the low half and row i+4 in the high one; the result has the columns.
+func turn4(load func(i int) VecVirtual) [4]VecVirtual {
+	var r, out [4]VecVirtual
+	for i := range r {
+		r[i] = load(i)
+		out[i] = YMM()
+	}
+	lo01, hi01, lo23, hi23 := YMM(), YMM(), YMM(), YMM()
+	VUNPCKLPS(r[1], r[0], lo01)
+	VUNPCKHPS(r[1], r[0], hi01)
+	VUNPCKLPS(r[3], r[2], lo23)
+	VUNPCKHPS(r[3], r[2], hi23)
+	VUNPCKLPD(lo23, lo01, out[0])
+	VUNPCKHPD(lo23, lo01, out[1])
+	VUNPCKLPD(hi23, hi01, out[2])
+	VUNPCKHPD(hi23, hi01, out[3])
+	return out
+}
+
+// roundBF16 writes the rounding of toBF16.
+func roundBF16() {
+	function("roundBF16AVX2", "func(n int, x *float32)", "rounds x to bfloat16, to nearest even.", []string{"x"}, func(l loop8) {
+		mask := YMM()
+		VMOVUPS(constantBits("i", 0xffff0000), mask)
+		Label("loop")
+		x := l.load("x")
+		odd := YMM()
+		VPSRLD(Imm(16), x, odd)
+		VPAND(constantBits("i", 1), odd, odd)
+		VPADDD(constantBits("i", 0x7fff), odd, odd)
+		VPADDD(odd, x, odd)
+		VPAND(mask, odd, odd)
+		nan := YMM()
+		VCMPPS(Imm(3), x, x, nan)
+		VBLENDVPS(nan, x, odd, odd)
+		l.store(odd, "x")
+		l.end([]string{"x"}, 1)
+	}, nil)
 }
 
 func zero(v VecVirtual) {
