@@ -20,13 +20,14 @@ const (
 )
 
 // Product is C = op(A, B), or C += with Accumulate. LDA, LDB and LDC are the elements from a row to the next. C overlaps
-// neither A nor B.
+// neither A nor B. Packed, where it is not nil, is B packed beforehand, with the same Op and Precision.
 type Product struct {
 	M, N, K    int
 	A          []float32
 	LDA        int
 	B          []float32
 	LDB        int
+	Packed     *Packed
 	C          []float32
 	LDC        int
 	Accumulate bool
@@ -41,7 +42,11 @@ func (p *Product) check(op Op) {
 	case TN:
 		ar, ac, br, bc = p.K, p.M, p.K, p.N
 	}
-	if p.M < 0 || p.N < 0 || p.K < 0 || !fits(p.A, ar, ac, p.LDA) || !fits(p.B, br, bc, p.LDB) || !fits(p.C, p.M, p.N, p.LDC) {
+	b := fits(p.B, br, bc, p.LDB)
+	if p.Packed != nil {
+		b = p.Packed.n == p.N && p.Packed.k == p.K
+	}
+	if p.M < 0 || p.N < 0 || p.K < 0 || !fits(p.A, ar, ac, p.LDA) || !b || !fits(p.C, p.M, p.N, p.LDC) {
 		panic(fmt.Sprintf("kernel: product %d x %d x %d of slices of %d (rows of %d), %d (%d) and %d (%d) elements",
 			p.M, p.N, p.K, len(p.A), p.LDA, len(p.B), p.LDB, len(p.C), p.LDC))
 	}
@@ -87,6 +92,11 @@ func (ws *Workspace) gemm(im *gemmImpl, op Op, prec Precision, p *Product, m0, m
 				clear(p.C[i*p.LDC+n0 : i*p.LDC+n1])
 			}
 		}
+		return
+	}
+	if p.Packed != nil {
+		p.Packed.check(im, prec)
+		ws.packed(im, op, prec, p, m0, m1, n0, n1)
 		return
 	}
 	if op == NT && m1-m0 == 1 && prec == F32 {
@@ -265,4 +275,6 @@ type gemmImpl struct {
 	// row adds a·bᵀ to rowWidth elements of c, without packing; a's length is a multiple of rowStep.
 	row               func(c, a, b []float32, ld int)
 	rowWidth, rowStep int
+	// rowPacked adds a times four packed panels of B, stride elements apart, to 4·nr elements of c.
+	rowPacked func(c, a, b []float32, stride int)
 }

@@ -22,6 +22,10 @@ var avx2Gemm = gemmImpl{
 	},
 	rowWidth: 32,
 	rowStep:  8,
+	rowPacked: func(c, a, b []float32, stride int) {
+		_, _ = c[63], b[3*stride+16*len(a)-1]
+		gemvPackedAVX2(len(a), &a[0], &b[0], stride, &c[0])
+	},
 }
 
 func tileAVX2(rows, kc int, a, b, c []float32, ldc int, add bool) {

@@ -10,6 +10,7 @@ var portableGemm = gemmImpl{
 	row:       rowPortable,
 	rowWidth:  4,
 	rowStep:   1,
+	rowPacked: rowPackedPortable,
 }
 
 // tilePortable is a tile of up to 4 x 4. The conversions keep the compiler from fusing multiplication and addition on some
@@ -43,5 +44,11 @@ func rowPortable(c, a, b []float32, ld int) {
 		c[1] += float32(x * b1[k])
 		c[2] += float32(x * b2[k])
 		c[3] += float32(x * b3[k])
+	}
+}
+
+func rowPackedPortable(c, a, b []float32, stride int) {
+	for p := range 4 {
+		tilePortable(1, len(a), a, b[p*stride:], c[4*p:], 4, true)
 	}
 }

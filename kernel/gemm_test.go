@@ -89,12 +89,24 @@ func TestGemm(t *testing.T) {
 					p := randomProduct(rng, op, s[0], s[1], s[2], i%2 == 0)
 					want, size := reference(op, prec, p)
 					before := slices.Clone(p.C)
+					packed := p
+					packed.C = slices.Clone(p.C)
 					ws.Gemm(op, prec, p)
 					checkProduct(t, fmt.Sprintf("%v %v precision %d", op, s, prec), p, before, want, size)
+					packed.Packed = Pack(op, prec, p.N, p.K, p.B, p.LDB)
+					packed.B = nil
+					ws.Gemm(op, prec, packed)
+					if !sameBits(p.C, packed.C) {
+						t.Errorf("%v %v precision %d: with B packed beforehand C has other bits", op, s, prec)
+					}
 				}
 			}
 		}
 	})
+}
+
+func sameBits(a, b []float32) bool {
+	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
 }
 
 // checkProduct allows each output one rounding (2^-24 relative) for each of its K steps, products not fused making two of it,

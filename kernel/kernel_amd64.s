@@ -5,7 +5,7 @@
 #include "textflag.h"
 
 // func tile1AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile1AVX2(SB), NOSPLIT, $0-41
 	MOVQ    kc+0(FP), AX
 	MOVQ    a+8(FP), CX
@@ -25,6 +25,7 @@ TEXT ·tile1AVX2(SB), NOSPLIT, $0-41
 loop:
 	VMOVUPS      (DX), Y2
 	VMOVUPS      32(DX), Y3
+	PREFETCHT0   1024(DX)
 	VBROADCASTSS (CX), Y4
 	VFMADD231PS  Y2, Y4, Y0
 	VFMADD231PS  Y3, Y4, Y1
@@ -39,7 +40,7 @@ loop:
 	RET
 
 // func tile2AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile2AVX2(SB), NOSPLIT, $0-41
 	MOVQ    kc+0(FP), AX
 	MOVQ    a+8(FP), CX
@@ -64,6 +65,7 @@ TEXT ·tile2AVX2(SB), NOSPLIT, $0-41
 loop:
 	VMOVUPS      (DX), Y4
 	VMOVUPS      32(DX), Y5
+	PREFETCHT0   1024(DX)
 	VBROADCASTSS (CX), Y6
 	VFMADD231PS  Y4, Y6, Y0
 	VFMADD231PS  Y5, Y6, Y1
@@ -84,7 +86,7 @@ loop:
 	RET
 
 // func tile3AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile3AVX2(SB), NOSPLIT, $0-41
 	MOVQ    kc+0(FP), AX
 	MOVQ    a+8(FP), CX
@@ -114,6 +116,7 @@ TEXT ·tile3AVX2(SB), NOSPLIT, $0-41
 loop:
 	VMOVUPS      (DX), Y6
 	VMOVUPS      32(DX), Y7
+	PREFETCHT0   1024(DX)
 	VBROADCASTSS (CX), Y8
 	VFMADD231PS  Y6, Y8, Y0
 	VFMADD231PS  Y7, Y8, Y1
@@ -140,7 +143,7 @@ loop:
 	RET
 
 // func tile4AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·tile4AVX2(SB), NOSPLIT, $0-41
 	MOVQ    kc+0(FP), AX
 	MOVQ    a+8(FP), CX
@@ -175,6 +178,7 @@ TEXT ·tile4AVX2(SB), NOSPLIT, $0-41
 loop:
 	VMOVUPS      (DX), Y8
 	VMOVUPS      32(DX), Y9
+	PREFETCHT0   1024(DX)
 	VBROADCASTSS (CX), Y10
 	VFMADD231PS  Y8, Y10, Y0
 	VFMADD231PS  Y9, Y10, Y1
@@ -598,6 +602,54 @@ loop:
 	VMOVUPS        Y1, 32(AX)
 	VMOVUPS        Y2, 64(AX)
 	VMOVUPS        Y3, 96(AX)
+	VZEROUPPER
+	RET
+
+// func gemvPackedAVX2(k int, a *float32, b *float32, stride int, c *float32)
+// Requires: AVX, FMA3, MMX+
+TEXT ·gemvPackedAVX2(SB), NOSPLIT, $0-40
+	MOVQ    k+0(FP), AX
+	MOVQ    a+8(FP), CX
+	MOVQ    b+16(FP), DX
+	MOVQ    stride+24(FP), BX
+	MOVQ    c+32(FP), SI
+	SHLQ    $0x02, BX
+	LEAQ    (BX)(BX*2), DI
+	VMOVUPS (SI), Y0
+	VMOVUPS 32(SI), Y1
+	VMOVUPS 64(SI), Y2
+	VMOVUPS 96(SI), Y3
+	VMOVUPS 128(SI), Y4
+	VMOVUPS 160(SI), Y5
+	VMOVUPS 192(SI), Y6
+	VMOVUPS 224(SI), Y7
+
+loop:
+	VBROADCASTSS (CX), Y8
+	PREFETCHT0   1024(DX)
+	VFMADD231PS  (DX), Y8, Y0
+	VFMADD231PS  32(DX), Y8, Y1
+	PREFETCHT0   1024(DX)(BX*1)
+	VFMADD231PS  (DX)(BX*1), Y8, Y2
+	VFMADD231PS  32(DX)(BX*1), Y8, Y3
+	PREFETCHT0   1024(DX)(BX*2)
+	VFMADD231PS  (DX)(BX*2), Y8, Y4
+	VFMADD231PS  32(DX)(BX*2), Y8, Y5
+	PREFETCHT0   1024(DX)(DI*1)
+	VFMADD231PS  (DX)(DI*1), Y8, Y6
+	VFMADD231PS  32(DX)(DI*1), Y8, Y7
+	ADDQ         $0x04, CX
+	ADDQ         $0x40, DX
+	DECQ         AX
+	JNZ          loop
+	VMOVUPS      Y0, (SI)
+	VMOVUPS      Y1, 32(SI)
+	VMOVUPS      Y2, 64(SI)
+	VMOVUPS      Y3, 96(SI)
+	VMOVUPS      Y4, 128(SI)
+	VMOVUPS      Y5, 160(SI)
+	VMOVUPS      Y6, 192(SI)
+	VMOVUPS      Y7, 224(SI)
 	VZEROUPPER
 	RET
 

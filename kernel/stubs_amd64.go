@@ -39,6 +39,11 @@ func tile6AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
 //go:noescape
 func gemvAVX2(blocks int, a *float32, b *float32, ld int, c *float32)
 
+// gemvPackedAVX2 adds a·b to 64 elements of c: a has k elements, b four panels of 16 columns, stride elements apart.
+//
+//go:noescape
+func gemvPackedAVX2(k int, a *float32, b *float32, stride int, c *float32)
+
 // roundBF16AVX2 rounds x to bfloat16, to nearest even.
 //
 //go:noescape

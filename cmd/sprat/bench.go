@@ -53,13 +53,13 @@ func (c *benchKernelsCmd) Run(e *env) error {
 		return json.NewEncoder(e.stdout).Encode(r)
 	}
 	fmt.Fprintf(e.stdout, "%s, %d cores, kernels %s, %s, commit %s\n\n", r.CPU, r.Cores, r.Path, r.Go, r.Commit)
-	fmt.Fprintf(e.stdout, "| %-30s | %9s | %-8s | %-34s |\n|%s|%s|%s|%s|\n", "what", "value", "unit", "share of", dashes(32), dashes(11), dashes(10), dashes(36))
+	fmt.Fprintf(e.stdout, "| %-36s | %9s | %-8s | %-34s |\n|%s|%s|%s|%s|\n", "what", "value", "unit", "share of", dashes(38), dashes(11), dashes(10), dashes(36))
 	for _, row := range r.Rows {
 		share := ""
 		if row.Of != "" {
 			share = fmt.Sprintf("%.2f of %s", row.Share, row.Of)
 		}
-		fmt.Fprintf(e.stdout, "| %-30s | %9.1f | %-8s | %-34s |\n", row.Name, row.Value, row.Unit, share)
+		fmt.Fprintf(e.stdout, "| %-36s | %9.1f | %-8s | %-34s |\n", row.Name, row.Value, row.Unit, share)
 	}
 	return nil
 }
@@ -115,20 +115,27 @@ func (b *kernelBench) square(threads int) {
 	}
 }
 
-// skinny measures few rows against a square weight, as decoding and experts have them.
+// skinny measures few rows against a square weight, as decoding and experts have them: the weight as it is, and packed once
+// beforehand, as an engine keeps it.
 func (b *kernelBench) skinny() {
 	one := kernel.NewPool(1)
 	defer one.Close()
 	for _, m := range []int{1, 2, 4, 8, 16} {
-		rate := b.rate(one, kernel.NT, kernel.F32, product(m, skinnySize, skinnySize))
+		pr := product(m, skinnySize, skinnySize)
 		name := fmt.Sprintf("float32 %d x %d x %d NT", m, skinnySize, skinnySize)
-		if m == 1 {
-			bytes := rate / 2 * 4 // a weight of 4 bytes is one multiply-add
-			b.add(name, bytes, "GB/s", "read bandwidth", b.bandwidth)
-			continue
-		}
-		b.add(name, rate, "GFLOP/s", "peak", b.peak)
+		b.addSkinny(name, m, b.rate(one, kernel.NT, kernel.F32, pr))
+		pr.Packed = kernel.Pack(kernel.NT, kernel.F32, skinnySize, skinnySize, pr.B, skinnySize)
+		b.addSkinny(name+", packed", m, b.rate(one, kernel.NT, kernel.F32, pr))
 	}
+}
+
+// addSkinny reports one row by the bytes of its weights, more by their operations.
+func (b *kernelBench) addSkinny(name string, rows int, rate float64) {
+	if rows == 1 {
+		b.add(name, rate/2*4, "GB/s", "read bandwidth", b.bandwidth) // a weight of 4 bytes is one multiply-add
+		return
+	}
+	b.add(name, rate, "GFLOP/s", "peak", b.peak)
 }
 
 // rate is the best FLOP/s of a product over several tries.

@@ -16,6 +16,7 @@ func tiles() {
 		tile(fmt.Sprintf("tile%dAVX2", rows), rows, 2, 32, YMM)
 	}
 	gemv()
+	gemvPacked()
 	roundBF16()
 }
 
@@ -53,6 +54,9 @@ func tile(name string, rows, vectors, size int, vec func() VecVirtual) {
 	for j := range row {
 		row[j] = vec()
 		VMOVUPS(Mem{Base: b, Disp: size * j}, row[j])
+	}
+	if rows <= 4 {
+		PREFETCHT0(Mem{Base: b, Disp: 1024}) // few rows leave no time to wait for B
 	}
 	for i := range acc {
 		x := vec()
@@ -140,6 +144,58 @@ func gemv() {
 	c = Load(Param("c"), GP64())
 	for g := range acc {
 		VMOVUPS(acc[g], Mem{Base: c, Disp: 32 * g})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// gemvPacked writes one row times four packed panels of B. Eight accumulators hide the latency.
+func gemvPacked() {
+	const panels = 4
+	TEXT("gemvPackedAVX2", NOSPLIT, "func(k int, a, b *float32, stride int, c *float32)")
+	Pragma("noescape")
+	Doc("gemvPackedAVX2 adds a·b to 64 elements of c: a has k elements, b four panels of 16 columns, stride elements apart.")
+	n := Load(Param("k"), GP64())
+	a := Load(Param("a"), GP64())
+	b := Load(Param("b"), GP64())
+	stride := Load(Param("stride"), GP64())
+	c := Load(Param("c"), GP64())
+	SHLQ(Imm(2), stride)
+	far := GP64()
+	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, far)
+	panel := func(i, disp int) Mem {
+		switch i {
+		case 0:
+			return Mem{Base: b, Disp: disp}
+		case 3:
+			return Mem{Base: b, Index: far, Scale: 1, Disp: disp}
+		}
+		return Mem{Base: b, Index: stride, Scale: uint8(i), Disp: disp}
+	}
+	var acc [panels][2]VecVirtual
+	for i := range acc {
+		for j := range acc[i] {
+			acc[i][j] = YMM()
+			VMOVUPS(Mem{Base: c, Disp: 64*i + 32*j}, acc[i][j])
+		}
+	}
+	Label("loop")
+	x := YMM()
+	VBROADCASTSS(Mem{Base: a}, x)
+	for i := range acc {
+		PREFETCHT0(panel(i, 1024))
+		for j := range acc[i] {
+			VFMADD231PS(panel(i, 32*j), x, acc[i][j])
+		}
+	}
+	ADDQ(Imm(4), a)
+	ADDQ(Imm(64), b)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	for i := range acc {
+		for j := range acc[i] {
+			VMOVUPS(acc[i][j], Mem{Base: c, Disp: 64*i + 32*j})
+		}
 	}
 	VZEROUPPER()
 	RET()

@@ -1,0 +1,83 @@
+package kernel
+
+import "fmt"
+
+// Packed is a product's B, laid out once for the kernels that will read it many times: panels of the tile's width, each with all
+// of K. A row of A then costs no more than reading it.
+type Packed struct {
+	n, k int
+	im   *gemmImpl
+	prec Precision
+	data []float32 // panel j, columns [j·nr, (j+1)·nr), at j·nr·k
+}
+
+// Pack lays B out as op has it: [n, k] for NT, [k, n] otherwise, rows ldb elements apart.
+func Pack(op Op, prec Precision, n, k int, b []float32, ldb int) *Packed {
+	p := Product{N: n, K: k, B: b, LDB: ldb}
+	p.check(op)
+	im := current()
+	packed := &Packed{n: n, k: k, im: im, prec: prec}
+	if n > 0 && k > 0 {
+		var ws Workspace
+		ws.packB(im, op, prec, &p, 0, k, 0, n)
+		packed.data = ws.b
+	}
+	return packed
+}
+
+func (b *Packed) check(im *gemmImpl, prec Precision) {
+	if b.im != im || b.prec != prec {
+		panic(fmt.Sprintf("kernel: B was packed for %s and precision %d, not %s and %d", b.im.name, b.prec, im.name, prec))
+	}
+}
+
+// panels is the packed columns from n on, and the elements between panels. n is a multiple of nr.
+func (b *Packed) panels(n int) []float32 { return b.data[n*b.k:] }
+
+// packed computes rows [m0, m1) and columns [n0, n1) of C.
+func (ws *Workspace) packed(im *gemmImpl, op Op, prec Precision, p *Product, m0, m1, n0, n1 int) {
+	switch rows := m1 - m0; {
+	case rows == 1 && op != TN && prec == F32:
+		n0 += ws.rowPacked(im, p, m0, n0, n1)
+	case rows <= fewRows:
+		ws.packedFew(im, op, prec, p, m0, m1, n0, n1)
+		return
+	}
+	for m := m0; m < m1; m += blockM {
+		mEnd := min(m+blockM, m1)
+		for k := 0; k < p.K; k += blockK {
+			kc := min(blockK, p.K-k)
+			height := ws.packA(im, op, prec, p, k, kc, m, mEnd)
+			for n := n0; n < n1; n += im.nr {
+				panel := p.Packed.panels(n)[k*im.nr:]
+				ws.multiply(im, p, kc, height, panel, m, mEnd, n, min(n+im.nr, n1), k > 0 || p.Accumulate)
+			}
+		}
+	}
+}
+
+// fewRows is the number of rows up to which all of A fits beside a panel of B.
+const fewRows = 16
+
+// packedFew reads each panel of B once, from its beginning to its end.
+func (ws *Workspace) packedFew(im *gemmImpl, op Op, prec Precision, p *Product, m0, m1, n0, n1 int) {
+	height := ws.packA(im, op, prec, p, 0, p.K, m0, m1)
+	for n := n0; n < n1; n += im.nr {
+		ws.multiply(im, p, p.K, height, p.Packed.panels(n), m0, m1, n, min(n+im.nr, n1), p.Accumulate)
+	}
+}
+
+// rowPacked computes one row of C, four panels at a time, and returns for how many columns.
+func (ws *Workspace) rowPacked(im *gemmImpl, p *Product, m, n0, n1 int) int {
+	width := 4 * im.nr
+	n := (n1 - n0) / width * width
+	c := p.C[m*p.LDC+n0 : m*p.LDC+n0+n]
+	if !p.Accumulate {
+		clear(c)
+	}
+	a := p.A[m*p.LDA : m*p.LDA+p.K]
+	for j := 0; j < n; j += width {
+		im.rowPacked(c[j:j+width], a, p.Packed.panels(n0+j), im.nr*p.K)
+	}
+	return n
+}
