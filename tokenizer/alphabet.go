@@ -43,12 +43,3 @@ func fromAlphabet(entry string) (string, bool) {
 	}
 	return string(bytes), true
 }
-
-// toAlphabet is the inverse of fromAlphabet.
-func toAlphabet(bytes string) string {
-	entry := make([]byte, 0, 2*len(bytes))
-	for i := range len(bytes) {
-		entry = append(entry, string(byteToRune[bytes[i]])...)
-	}
-	return string(entry)
-}

@@ -1,6 +1,9 @@
 package tokenizer
 
-import "math"
+import (
+	"math"
+	"math/rand/v2"
+)
 
 // A pair is two neighbouring tokens.
 type pair struct{ left, right int32 }
@@ -10,6 +13,7 @@ type pair struct{ left, right int32 }
 type mergeTable struct {
 	slots []mergeSlot
 	shift uint
+	seed  uint64 // odd, and random so that no file can be made to collide
 }
 
 type mergeSlot struct {
@@ -25,7 +29,7 @@ func newMergeTable(n int) mergeTable {
 	for 1<<bits < 2*n {
 		bits++
 	}
-	t := mergeTable{slots: make([]mergeSlot, 1<<bits), shift: 64 - bits}
+	t := mergeTable{slots: make([]mergeSlot, 1<<bits), shift: 64 - bits, seed: rand.Uint64() | 1}
 	for i := range t.slots {
 		t.slots[i].left = -1
 	}
@@ -35,7 +39,7 @@ func newMergeTable(n int) mergeTable {
 // slot returns where p is, or the empty slot where it would go. The table is at most half full, so there is one.
 func (t *mergeTable) slot(p pair) *mergeSlot {
 	key := uint64(uint32(p.left))<<32 | uint64(uint32(p.right))
-	i := key * 0x9E3779B97F4A7C15 >> t.shift
+	i := key * t.seed >> t.shift
 	for {
 		s := &t.slots[i]
 		if s.pair == p || s.left < 0 {

@@ -98,6 +98,10 @@ func (t *Tokenizer) addAdded(a addedEntry) error {
 		return fmt.Errorf("added token %.80q has single_word, lstrip or rstrip, which are not supported", a.Content)
 	case old.kind != noToken && old.text != a.Content:
 		return fmt.Errorf("tokens %.80q and %.80q have the same id %d", old.text, a.Content, a.ID)
+	case old.inVocab && old.bytes != a.Content:
+		return fmt.Errorf("added token %.80q is in the vocabulary, where it stands for %.80q", a.Content, old.bytes)
+	case a.Special && old.inVocab && len(old.bytes) == 1:
+		return fmt.Errorf("special token %.80q is also a byte", a.Content)
 	}
 	if id, ok := t.ID(a.Content); ok && id != a.ID {
 		return fmt.Errorf("token %.80q has two ids, %d and %d", a.Content, id, a.ID)

@@ -72,6 +72,8 @@ func TestParseErrors(t *testing.T) {
 		{add(added(500, "x", "lstrip")), "lstrip"},
 		{add(added(500, "the", "special")), "two ids"},
 		{add(added(1, "x", "special")), "same id 1"},
+		{add(added(188+3, "Ā", "normalized")), `"Ā"`},
+		{add(added(3, "!", "special")), "byte"},
 		{section("normalizer", object{"type": "NFKC"}), `"NFKC"`},
 		{section("normalizer", object{"type": "Sequence", "normalizers": []any{object{"type": "Lowercase"}}}), `"Lowercase"`},
 		{section("decoder", object{"type": "WordPiece"}), `"WordPiece"`},
@@ -83,6 +85,7 @@ func TestParseErrors(t *testing.T) {
 		{steps(object{"type": "Split", "behavior": "Isolated"}), "pattern"},
 		{steps(object{"type": "Split", "behavior": "Removed", "pattern": object{"Regex": "a"}}), `"Removed"`},
 		{steps(object{"type": "Split", "behavior": "Isolated", "pattern": object{"Regex": "("}}), `"("`},
+		{steps(object{"type": "Split", "behavior": "Isolated", "pattern": object{"Regex": "\n["}}), `"\n["`},
 		{steps(slices.Repeat([]any{object{"type": "Digits"}}, 64)...), "65 steps"},
 	}
 	for _, test := range tests {

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"encoding/binary"
 	"math/bits"
+	"math/rand/v2"
 )
 
 // pieceTable finds the token of a piece that is one, which nearly all of a text's pieces are. Pieces up to 15 bytes have their
@@ -10,6 +11,7 @@ import (
 type pieceTable struct {
 	slots []pieceSlot
 	shift uint
+	seed  pieceKey // so that no file can be made to collide
 	long  map[string]int32
 }
 
@@ -32,12 +34,17 @@ func makeKey(piece string) (k pieceKey) {
 
 func newPieceTable(n int) pieceTable {
 	log := max(4, bits.Len(uint(2*n)))
-	return pieceTable{slots: make([]pieceSlot, 1<<log), shift: uint(64 - log), long: map[string]int32{}}
+	return pieceTable{
+		slots: make([]pieceSlot, 1<<log),
+		shift: uint(64 - log),
+		seed:  pieceKey{rand.Uint64(), rand.Uint64()},
+		long:  map[string]int32{},
+	}
 }
 
 // slot returns where k is, or the empty slot where it would go. The table is at most half full, so there is one.
 func (t *pieceTable) slot(k pieceKey) *pieceSlot {
-	high, low := bits.Mul64(k.low^0x9E3779B97F4A7C15, k.high^0xD6E8FEB86659FD93)
+	high, low := bits.Mul64(k.low^t.seed.low, k.high^t.seed.high)
 	i := (high ^ low) >> t.shift
 	for {
 		s := &t.slots[i]

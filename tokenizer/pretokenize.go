@@ -2,24 +2,26 @@ package tokenizer
 
 import (
 	"slices"
+	"time"
 	"unicode/utf8"
 )
 
-// A splitter cuts text in pieces: what it matches, and what lies between two matches. All pieces together are the text.
+// A splitter cuts text in pieces: what it matches, and what lies between two matches. All pieces together are the text. A slow
+// one leaves off cutting at a certain time.
 type splitter interface {
-	split(text string, yield func(piece string))
+	split(text string, until time.Time, yield func(piece string))
 }
 
 // splitters apply one after the other: the second cuts the pieces of the first, and sees nothing beyond a piece's ends.
 type splitters []splitter
 
-func (ss splitters) split(text string, yield func(piece string)) {
+func (ss splitters) split(text string, until time.Time, yield func(piece string)) {
 	if text == "" {
 		return
 	}
 	for _, s := range slices.Backward(ss) {
 		next := yield
-		yield = func(piece string) { s.split(piece, next) }
+		yield = func(piece string) { s.split(piece, until, next) }
 	}
 	yield(text)
 }
@@ -30,7 +32,7 @@ type scanner struct {
 	first [256]bool                 // the bytes that a match can begin with
 }
 
-func (m *scanner) split(text string, yield func(piece string)) {
+func (m *scanner) split(text string, _ time.Time, yield func(piece string)) {
 	between := 0 // where what lies between two matches begins
 	for i := 0; i < len(text); {
 		if !m.first[text[i]] {

@@ -14,7 +14,7 @@ var scanned = []string{
 
 func pieces(s splitter, text string) []string {
 	var all []string
-	s.split(text, func(piece string) { all = append(all, piece) })
+	s.split(text, timeLimit(len(text)), func(piece string) { all = append(all, piece) })
 	return all
 }
 
@@ -119,19 +119,31 @@ func TestSplitKeepsText(t *testing.T) {
 	}
 }
 
-// TestSlowPatternEnds: a pattern with exponential backtracking gives up, and the text stays whole.
+// TestSlowPatternEnds: a pattern with exponential backtracking gives up, and the text stays whole; once the time is over, no
+// other piece of the text is tried.
 func TestSlowPatternEnds(t *testing.T) {
 	s, err := newRegexSplitter(`(a|a)+(a|a)+$b`)
 	if err != nil {
 		t.Fatal(err)
 	}
+	const limit = 100 * time.Millisecond
+	s.(*regexSplitter).re.MatchTimeout = limit
 	text := strings.Repeat("a", 40)
 	start := time.Now()
 	if got := pieces(s, text); !slices.Equal(got, []string{text}) {
 		t.Errorf("pieces %q, want the text whole", got)
 	}
-	if took := time.Since(start); took > 10*patternTime {
-		t.Errorf("it took %v, and the limit is %v", took, patternTime)
+	tried := 0
+	splitters{digits(1), s}.split(strings.Repeat(text+"1", 1000), time.Now().Add(limit), func(piece string) {
+		if piece == text {
+			tried++
+		}
+	})
+	if tried != 1000 {
+		t.Errorf("%d pieces are whole, want 1000", tried)
+	}
+	if took := time.Since(start); took > 50*limit {
+		t.Errorf("it took %v, and the limit is %v", took, limit)
 	}
 }
 

@@ -24,6 +24,7 @@
 package tokenizer
 
 import (
+	"time"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -97,16 +98,17 @@ func (t *Tokenizer) has(id int32) bool { return id >= 0 && int(id) < len(t.token
 // Encode appends the tokens of text to dst. The texts of added tokens, special ones too, become these tokens: text from
 // outside should go through EncodeOrdinary.
 func (t *Tokenizer) Encode(dst []int32, text string) []int32 {
+	until := timeLimit(len(text))
 	token := func(id int32) { dst = append(dst, id) }
 	t.raw.cut(text, func(s string) {
-		t.normal.cut(t.normalise(s), func(s string) { dst = t.encode(dst, s) }, token)
+		t.normal.cut(t.normalise(s), func(s string) { dst = t.encode(dst, s, until) }, token)
 	}, token)
 	return dst
 }
 
 // EncodeOrdinary appends the tokens of text to dst, without regard to added tokens.
 func (t *Tokenizer) EncodeOrdinary(dst []int32, text string) []int32 {
-	return t.encode(dst, t.normalise(text))
+	return t.encode(dst, t.normalise(text), timeLimit(len(text)))
 }
 
 func (t *Tokenizer) normalise(text string) string {
@@ -117,8 +119,8 @@ func (t *Tokenizer) normalise(text string) string {
 }
 
 // encode appends the tokens of normalised text without added tokens.
-func (t *Tokenizer) encode(dst []int32, text string) []int32 {
-	t.splits.split(text, func(piece string) {
+func (t *Tokenizer) encode(dst []int32, text string, until time.Time) []int32 {
+	t.splits.split(text, until, func(piece string) {
 		if id, ok := t.whole.find(piece); ok {
 			dst = append(dst, id)
 			return

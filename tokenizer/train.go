@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // TrainOptions says what Train makes.
@@ -120,10 +121,10 @@ func countPieces(docs iter.Seq[string], splits splitters, workers int) map[strin
 	return total
 }
 
-// countBatch adds the pieces of docs to counts. A piece is copied once, so that it does not hold on to its document.
+// countBatch adds the pieces of docs to counts, by scanners that know no time. A piece is copied once, so that it does not hold on to its document.
 func countBatch(counts map[string]*int64, splits splitters, docs []string) {
 	for _, doc := range docs {
-		splits.split(doc, func(piece string) {
+		splits.split(doc, time.Time{}, func(piece string) {
 			if n := counts[piece]; n != nil {
 				*n++
 				return
