@@ -43,6 +43,7 @@ var allowed = map[[2]string]string{
 	{"device/devicetest", "device"}:     "it tests any device",
 	{"safetensors", "float8"}:           "FP8 weights are decoded as they are read",
 	{"device/cpu", "device/devicetest"}: "its tests run the suite",
+	{"train", "engine"}:                 "its tests open what it saves",
 }
 
 // onlyImporter names packages that a single package may import, as they are heavy or unsafe elsewhere.

@@ -19,7 +19,7 @@ import (
 type Config struct {
 	Seed      uint64          `toml:"seed"`
 	Out       string          `toml:"out"`   // the directory that the trained model is written to
-	DType     string          `toml:"dtype"` // of its weights: "f32" or "bf16"
+	DType     string          `toml:"dtype"` // of its weights: "f32", "bf16" or "fp8", V3's blocks
 	Tokenizer TokenizerConfig `toml:"tokenizer"`
 	Data      DataConfig      `toml:"data"`
 	Model     map[string]any  `toml:"model"` // config.json's keys
@@ -178,8 +178,8 @@ func (c *Config) check() error {
 	if t.Batch > (1<<24)/t.Sequence {
 		return fmt.Errorf("train.batch x train.sequence is over %d tokens a step: make one smaller", 1<<24)
 	}
-	if c.DType != "f32" && c.DType != "bf16" {
-		return fmt.Errorf("dtype is %q: want \"f32\" or \"bf16\"", c.DType)
+	if _, ok := storedAs[c.DType]; !ok {
+		return fmt.Errorf("dtype is %q: want \"f32\", \"bf16\" or \"fp8\"", c.DType)
 	}
 	if len(c.Data.Train) == 0 {
 		return errors.New("data.train names no file: list the text files to learn from")

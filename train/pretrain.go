@@ -50,7 +50,6 @@ func Pretrain(ctx context.Context, c *Config, w io.Writer) error {
 	}
 	dev := cpu.New(c.Train.Threads)
 	defer dev.Close()
-	cfg.TorchDType = map[string]string{"f32": "float32", "bf16": "bfloat16"}[c.DType]
 	r, err := newRun(c, cfg, corpus, valid, dev)
 	if err != nil {
 		return err

@@ -6,17 +6,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"sprat/config"
+	"sprat/float8"
 	"sprat/model"
 	"sprat/safetensors"
+	"sprat/tensor"
 	"sprat/tokenizer"
 )
 
 // maxShard is the size in bytes at which weights go into several files, as is usual on the hub.
 const maxShard = 5 << 30
 
-// Save writes m and tok as a Hugging Face directory, with weights of dtype f32 or bf16. Everything is written beside what is there and moved into
+// Save writes m and tok as a Hugging Face directory, with weights of dtype f32, bf16 or fp8. Everything is written beside what is there and moved into
 // place at the end, so that a full disk leaves an earlier model whole.
 func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer, dtype string) (err error) {
 	defer func() {
@@ -32,7 +35,9 @@ func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer, dtype string) (e
 		return err
 	}
 	defer os.RemoveAll(stage)
-	names, err := writeSmall(stage, m.Config, tok)
+	cfg := *m.Config
+	describeWeights(&cfg, dtype)
+	names, err := writeSmall(stage, &cfg, tok)
 	if err != nil {
 		return err
 	}
@@ -47,17 +52,45 @@ func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer, dtype string) (e
 	return syncDir(dir)
 }
 
-// tensors are m's parameters. The gate's bias stays float32, as in published models: its steps are small beside it.
+// storedAs is the safetensors type of each dtype of a run file.
+var storedAs = map[string]safetensors.DType{"f32": safetensors.F32, "bf16": safetensors.BF16, "fp8": safetensors.F8_E4M3}
+
+// tensors are m's parameters. In fp8 they are stored as V3's are: the products of attention and experts in blocks, the rest in
+// bfloat16. The gate's bias is float32 always, as its steps are small beside it.
 func tensors(m *model.Model, dtype string) []safetensors.Tensor {
 	var list []safetensors.Tensor
 	for p := range m.Params() {
-		t := safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.W.Host(), DType: safetensors.F32}
-		if dtype == "bf16" && !p.Frozen {
+		t := safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.W.Host(), DType: storedAs[dtype]}
+		switch {
+		case p.Frozen:
+			t.DType = safetensors.F32
+		case dtype == "fp8" && !inFP8(p):
 			t.DType = safetensors.BF16
 		}
 		list = append(list, t)
 	}
 	return list
+}
+
+// inFP8 tells whether V3's checkpoint has a parameter in FP8: not embedding, head, gates, norms, nor MTP's projection.
+func inFP8(p *tensor.Param) bool {
+	if !p.IsMatrix() || strings.HasSuffix(p.Name, ".eh_proj.weight") || strings.HasSuffix(p.Name, ".mlp.gate.weight") {
+		return false
+	}
+	return strings.HasPrefix(p.Name, "model.layers.")
+}
+
+// describeWeights says in the config how the weights are stored.
+func describeWeights(c *config.Config, dtype string) {
+	c.TorchDType, c.QuantizationConfig = "bfloat16", nil
+	switch dtype {
+	case "f32":
+		c.TorchDType = "float32"
+	case "fp8":
+		c.QuantizationConfig = &config.QuantizationConfig{
+			QuantMethod: "fp8", Fmt: "e4m3", ActivationScheme: "dynamic", WeightBlockSize: []int{float8.Block, float8.Block},
+		}
+	}
 }
 
 // writeSmall writes every file of the directory but the weights, and returns their names.
