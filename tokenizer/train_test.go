@@ -80,3 +80,54 @@ func TestTrainSaveLoad(t *testing.T) {
 		}
 	}
 }
+
+func TestTrainErrors(t *testing.T) {
+	for _, opt := range []TrainOptions{
+		{VocabSize: 255},
+		{VocabSize: 256, SpecialTokens: []string{"<a>"}},
+		{VocabSize: maxTrained + 1},
+		{VocabSize: 300, SpecialTokens: []string{""}},
+		{VocabSize: 300, SpecialTokens: []string{"<a>", "<a>"}},
+		{VocabSize: 300, SpecialTokens: []string{"!"}},
+	} {
+		if _, err := Train(slices.Values(docs(t)), opt); err == nil {
+			t.Errorf("%+v is accepted", opt)
+		}
+	}
+}
+
+func TestSingleDigits(t *testing.T) {
+	text := "1234567 12"
+	for single, want := range map[bool]int{false: 3, true: 1} {
+		tok, err := Train(slices.Values(slices.Repeat([]string{text}, 10)), TrainOptions{VocabSize: 300, SingleDigits: single})
+		if err != nil {
+			t.Fatal(err)
+		}
+		longest := 0
+		for _, id := range tok.Encode(nil, text) {
+			longest = max(longest, len(tok.Decode(nil, []int32{id}, false)))
+		}
+		if longest != want {
+			t.Errorf("single digits %t: the longest token has %d digits, want %d", single, longest, want)
+		}
+	}
+}
+
+// TestTrainOnLittle: the vocabulary is smaller when no pairs are left, and no merge spells a special token.
+func TestTrainOnLittle(t *testing.T) {
+	for _, test := range []struct {
+		docs []string
+		want int
+	}{{nil, 258}, {[]string{""}, 258}, {[]string{"abab ab"}, 258 + 3}, {[]string{"hello"}, 258 + 3}} {
+		tok, err := Train(slices.Values(test.docs), TrainOptions{VocabSize: 1000, SpecialTokens: []string{"<a>", "hello"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tok.VocabSize() != test.want {
+			t.Errorf("%q gives %d tokens, want %d", test.docs, tok.VocabSize(), test.want)
+		}
+		if ids := tok.EncodeOrdinary(nil, "hello"); slices.Contains(ids, 1) {
+			t.Errorf("ordinary text gives a special token: %v", ids)
+		}
+	}
+}
