@@ -121,8 +121,8 @@ func Load(path string) (*Tokenizer, error) {
 	return t, nil
 }
 
-// Parse makes a Tokenizer from the content of a tokenizer.json. What it does not know is an error, never ignored, but for
-// the post-processor, which adds tokens around a text: that is left to the caller.
+// Parse makes a Tokenizer from the content of a tokenizer.json. A component that it does not know is an error, never
+// passed over; the package's introduction says what is left to the caller.
 func Parse(data []byte) (*Tokenizer, error) {
 	var f file
 	if err := json.Unmarshal(data, &f); err != nil {

@@ -11,8 +11,9 @@
 //
 // A tokenizer.json of Hugging Face is read and written. Of its many parts these are known: model BPE over bytes, with merges in
 // either form and ignore_merges; normalizer null or NFC; pre-tokenizer ByteLevel, after any number of Split (behavior Isolated)
-// and Digits; decoder ByteLevel; added tokens that are plain texts. Another part is an error. Only the post-processor is
-// ignored, which puts tokens around a text: the chat template or the caller does this. Save writes it back as it was.
+// and Digits; decoder ByteLevel; added tokens that are plain texts. Another part is an error. Ignored are the
+// post-processor, which puts tokens around a text, and truncation and padding: these are up to the chat template and the caller.
+// Save writes the post-processor back as it was.
 //
 // The patterns of DeepSeek-V3, Qwen 2 and 3, Llama 3 and GPT-2 are scanners written by hand. Others run on a backtracking
 // machine, within limits on their length and time: a piece on which a pattern takes too long stays whole.
