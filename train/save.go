@@ -131,7 +131,7 @@ func writeSmall(dir string, cfg *config.Config, tok *tokenizer.Tokenizer) ([]str
 }
 
 func writeSynced(path string, data []byte) error {
-	f, err := os.Create(path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
