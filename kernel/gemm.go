@@ -113,8 +113,9 @@ func (ws *Workspace) gemm(im *gemmImpl, op Op, prec Precision, p *Product, m0, m
 			ws.packB(im, op, prec, p, k, kc, n, nEnd)
 			for m := m0; m < m1; m += blockM {
 				mEnd := min(m+blockM, m1)
-				height := ws.packA(im, op, prec, p, k, kc, m, mEnd)
-				ws.multiply(im, p, kc, height, ws.b, m, mEnd, n, nEnd, k > 0 || p.Accumulate)
+				ws.a = grow(ws.a, (mEnd-m)*kc)
+				height := packA(im, op, prec, p, ws.a, k, kc, m, mEnd)
+				ws.multiply(im, p, kc, height, ws.a, ws.b, m, mEnd, n, nEnd, k > 0 || p.Accumulate)
 			}
 		}
 	}
@@ -125,11 +126,12 @@ func (ws *Workspace) gemm(im *gemmImpl, op Op, prec Precision, p *Product, m0, m
 func (ws *Workspace) few(im *gemmImpl, op Op, prec Precision, p *Product, kStart, m0, m1, n0, n1 int) {
 	for k := kStart; k < p.K && n0 < n1; k += blockK {
 		kc := min(blockK, p.K-k)
-		height := ws.packA(im, op, prec, p, k, kc, m0, m1)
+		ws.a = grow(ws.a, (m1-m0)*kc)
+		height := packA(im, op, prec, p, ws.a, k, kc, m0, m1)
 		for n := n0; n < n1; n += im.nr {
 			nEnd := min(n+im.nr, n1)
 			ws.packB(im, op, prec, p, k, kc, n, nEnd)
-			ws.multiply(im, p, kc, height, ws.b, m0, m1, n, nEnd, k > 0 || p.Accumulate)
+			ws.multiply(im, p, kc, height, ws.a, ws.b, m0, m1, n, nEnd, k > 0 || p.Accumulate)
 		}
 	}
 }
@@ -151,17 +153,17 @@ func (ws *Workspace) row(im *gemmImpl, p *Product, m, n0, n1 int) int {
 	return n
 }
 
-// multiply multiplies the packed block of A, in panels of height, with packed columns of B.
-func (ws *Workspace) multiply(im *gemmImpl, p *Product, kc, height int, b []float32, m, mEnd, n, nEnd int, add bool) {
+// multiply multiplies the packed block a of A, in panels of height, with packed columns b of B.
+func (ws *Workspace) multiply(im *gemmImpl, p *Product, kc, height int, a, b []float32, m, mEnd, n, nEnd int, add bool) {
 	for j := n; j < nEnd; j += im.nr {
 		panel := b[(j-n)*kc:]
 		for i := m; i < mEnd; i += height {
-			a, rows, cols := ws.a[(i-m)*kc:], min(height, mEnd-i), min(im.nr, nEnd-j)
+			rows, cols := min(height, mEnd-i), min(im.nr, nEnd-j)
 			if cols < im.nr {
-				ws.edge(im, p, kc, a, panel, i, j, rows, cols, add)
+				ws.edge(im, p, kc, a[(i-m)*kc:], panel, i, j, rows, cols, add)
 				continue
 			}
-			im.tile(rows, kc, a, panel, p.C[i*p.LDC+j:], p.LDC, add)
+			im.tile(rows, kc, a[(i-m)*kc:], panel, p.C[i*p.LDC+j:], p.LDC, add)
 		}
 	}
 }
@@ -180,15 +182,15 @@ func (ws *Workspace) edge(im *gemmImpl, p *Product, kc int, a, b []float32, i, j
 	}
 }
 
-// packA lays rows [m, mEnd) and k's [k, k+kc) of A out as panels of height rows, the last one of what is left: element (i, kk) of
-// a panel of h rows at kk·h + i. It returns height, at most mr and such that the panels are about equal.
-func (ws *Workspace) packA(im *gemmImpl, op Op, prec Precision, p *Product, k, kc, m, mEnd int) (height int) {
+// packA lays rows [m, mEnd) and k's [k, k+kc) of A out in a as panels of height rows, the last one of what is left: element
+// (i, kk) of a panel of h rows at kk·h + i. It returns height, at most mr and such that the panels are about equal.
+func packA(im *gemmImpl, op Op, prec Precision, p *Product, a []float32, k, kc, m, mEnd int) (height int) {
 	panels := (mEnd - m + im.mr - 1) / im.mr
 	height = (mEnd - m + panels - 1) / panels
-	ws.a = grow(ws.a, (mEnd-m)*kc)
+	a = a[:(mEnd-m)*kc]
 	for i := m; i < mEnd; i += height {
 		rows := min(height, mEnd-i)
-		dst := ws.a[(i-m)*kc : (i-m+rows)*kc]
+		dst := a[(i-m)*kc : (i-m+rows)*kc]
 		if op == TN {
 			packRows(im, dst, p.A[k*p.LDA+i:], p.LDA, kc, rows, rows)
 		} else {
@@ -196,7 +198,7 @@ func (ws *Workspace) packA(im *gemmImpl, op Op, prec Precision, p *Product, k, k
 		}
 	}
 	if prec == BF16 {
-		im.roundBF16(ws.a)
+		im.roundBF16(a)
 	}
 	return height
 }

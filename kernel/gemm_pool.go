@@ -26,7 +26,7 @@ type productPart struct{ product, m0, m1, n0, n1 int }
 // Parts are so large that handing them out costs nothing beside them, and so many that workers end together.
 const (
 	minPart        = 1 << 17 // multiply-adds
-	partsPerWorker = 4
+	partsPerWorker = 2
 )
 
 // plan cuts each product along its longer side.

@@ -606,7 +606,7 @@ loop:
 	RET
 
 // func gemvPackedAVX2(k int, a *float32, b *float32, stride int, c *float32)
-// Requires: AVX, FMA3, MMX+
+// Requires: AVX, FMA3
 TEXT ·gemvPackedAVX2(SB), NOSPLIT, $0-40
 	MOVQ    k+0(FP), AX
 	MOVQ    a+8(FP), CX
@@ -626,16 +626,12 @@ TEXT ·gemvPackedAVX2(SB), NOSPLIT, $0-40
 
 loop:
 	VBROADCASTSS (CX), Y8
-	PREFETCHT0   1024(DX)
 	VFMADD231PS  (DX), Y8, Y0
 	VFMADD231PS  32(DX), Y8, Y1
-	PREFETCHT0   1024(DX)(BX*1)
 	VFMADD231PS  (DX)(BX*1), Y8, Y2
 	VFMADD231PS  32(DX)(BX*1), Y8, Y3
-	PREFETCHT0   1024(DX)(BX*2)
 	VFMADD231PS  (DX)(BX*2), Y8, Y4
 	VFMADD231PS  32(DX)(BX*2), Y8, Y5
-	PREFETCHT0   1024(DX)(DI*1)
 	VFMADD231PS  (DX)(DI*1), Y8, Y6
 	VFMADD231PS  32(DX)(DI*1), Y8, Y7
 	ADDQ         $0x04, CX

@@ -47,10 +47,11 @@ func (ws *Workspace) packed(im *gemmImpl, op Op, prec Precision, p *Product, m0,
 		mEnd := min(m+blockM, m1)
 		for k := 0; k < p.K; k += blockK {
 			kc := min(blockK, p.K-k)
-			height := ws.packA(im, op, prec, p, k, kc, m, mEnd)
+			ws.a = grow(ws.a, (mEnd-m)*kc)
+			height := packA(im, op, prec, p, ws.a, k, kc, m, mEnd)
 			for n := n0; n < n1; n += im.nr {
 				panel := p.Packed.panels(n)[k*im.nr:]
-				ws.multiply(im, p, kc, height, panel, m, mEnd, n, min(n+im.nr, n1), k > 0 || p.Accumulate)
+				ws.multiply(im, p, kc, height, ws.a, panel, m, mEnd, n, min(n+im.nr, n1), k > 0 || p.Accumulate)
 			}
 		}
 	}
@@ -61,9 +62,16 @@ const fewRows = 16
 
 // packedFew reads each panel of B once, from its beginning to its end.
 func (ws *Workspace) packedFew(im *gemmImpl, op Op, prec Precision, p *Product, m0, m1, n0, n1 int) {
-	height := ws.packA(im, op, prec, p, 0, p.K, m0, m1)
+	rows, height := m1-m0, 0
+	ws.a = grow(ws.a, rows*p.K)
+	for k := 0; k < p.K; k += blockK {
+		height = packA(im, op, prec, p, ws.a[rows*k:], k, min(blockK, p.K-k), m0, m1)
+	}
 	for n := n0; n < n1; n += im.nr {
-		ws.multiply(im, p, p.K, height, p.Packed.panels(n), m0, m1, n, min(n+im.nr, n1), p.Accumulate)
+		for k := 0; k < p.K; k += blockK {
+			kc, panel := min(blockK, p.K-k), p.Packed.panels(n)[k*im.nr:]
+			ws.multiply(im, p, kc, height, ws.a[rows*k:], panel, m0, m1, n, min(n+im.nr, n1), k > 0 || p.Accumulate)
+		}
 	}
 }
 

@@ -183,7 +183,6 @@ func gemvPacked() {
 	x := YMM()
 	VBROADCASTSS(Mem{Base: a}, x)
 	for i := range acc {
-		PREFETCHT0(panel(i, 1024))
 		for j := range acc[i] {
 			VFMADD231PS(panel(i, 32*j), x, acc[i][j])
 		}

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Writes docs/BENCH.md: every figure there comes from here. Wants a quiet machine; about five minutes.
+#   bash runs/bench.sh
+# The comparison with OpenBLAS needs gcc and Debian's libopenblas-dev, and is left out without them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CGO_ENABLED=0
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
+
+build_start=$(date +%s.%N)
+GOCACHE=$tmp/cache go build -o "$tmp/sprat" ./cmd/sprat
+build=$(echo "$(date +%s.%N) - $build_start" | bc)
+
+{
+	echo "# Figures"
+	echo
+	echo "Written by \`bash runs/bench.sh\` on $(date -u +%Y-%m-%d), commit $(git rev-parse --short=12 HEAD), $cpu, $(nproc) cores."
+	echo "docs/LOG.md says what they mean and which targets they miss."
+	echo
+	echo "## Kernels"
+	echo
+	echo "\`sprat bench kernels\`. Shares are of ceilings measured in the same run."
+	echo
+	"$tmp/sprat" bench kernels
+	echo
+	echo "## Beside OpenBLAS, one core"
+	echo
+	echo "\`bash kernel/_openblas/compare.sh\`: in turns on one core, the best of three runs each. OpenBLAS reads its weights as they are;"
+	echo "\"packed\" rows of ours have no counterpart there."
+	echo
+	bash kernel/_openblas/compare.sh 2>/dev/null || echo "(not run: no gcc or libopenblas-dev)"
+	echo
+	echo "## A training step"
+	echo
+	echo "\`go test ./model -run xxx -bench Step\`: the shape of runs/stories.toml's first draft (model/testdata/stories.json), 16 x 256 tokens, forward and"
+	echo "backward, float32. FLOPs by cost.TrainingFLOPs."
+	echo
+	go test ./model -run xxx -bench Step -benchtime 8x | sed -n 's/^BenchmarkStep[^ ]* */    /p'
+	echo
+	echo "## Tokenizer"
+	echo
+	echo "\`go test ./tokenizer -run xxx -bench . -benchtime 1x -count 3\`: encoding cold on one core, training 100 MB at vocabulary 32k."
+	echo
+	go test ./tokenizer -run xxx -bench . -benchtime 1x -count 3 | sed -n 's/^Benchmark/    /p'
+	echo
+	echo "## Building"
+	echo
+	echo "\`go build ./cmd/sprat\` from an empty build cache: $build s. The binary: $(stat -c %s "$tmp/sprat") bytes."
+} >"$tmp/BENCH.md"
+mv "$tmp/BENCH.md" docs/BENCH.md
