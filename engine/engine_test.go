@@ -1,0 +1,195 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"sprat/device/cpu"
+	"sprat/safetensors"
+)
+
+// gold is a directory of the gold vectors, which has no tokenizer.
+const gold = "../testdata/gold/v3-basic"
+
+func open(t *testing.T, dir string) (*Engine, error) {
+	t.Helper()
+	dev := cpu.New(2)
+	t.Cleanup(dev.Close)
+	return Open(os.DirFS(dir), dev)
+}
+
+// changed is a copy of gold with config.json's keys and the weights' tensors changed.
+func changed(t *testing.T, keys map[string]any, change func([]safetensors.Tensor) []safetensors.Tensor) string {
+	t.Helper()
+	dir := t.TempDir()
+	text, err := os.ReadFile(filepath.Join(gold, "config.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := map[string]any{}
+	if err := json.Unmarshal(text, &config); err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range keys {
+		config[k] = v
+	}
+	if text, err = json.Marshal(config); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := safetensors.Open(filepath.Join(gold, "model.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var tensors []safetensors.Tensor
+	for _, name := range r.Names() {
+		info, _ := r.Info(name)
+		x := safetensors.Tensor{Name: name, Shape: info.Shape, DType: safetensors.F32, Data: make([]float32, info.Len())}
+		if err := r.ReadFloat32(name, x.Data); err != nil {
+			t.Fatal(err)
+		}
+		tensors = append(tensors, x)
+	}
+	if change != nil {
+		tensors = change(tensors)
+	}
+	if err := safetensors.WriteDir(dir, tensors, 1<<30); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestOpenMistakes(t *testing.T) {
+	without := func(name string) func([]safetensors.Tensor) []safetensors.Tensor {
+		return func(all []safetensors.Tensor) []safetensors.Tensor {
+			return slices.DeleteFunc(all, func(x safetensors.Tensor) bool { return strings.Contains(x.Name, name) })
+		}
+	}
+	for _, c := range []struct {
+		what, dir, want string
+	}{
+		{"no config", t.TempDir(), "config.json"},
+		{"a tensor missing", changed(t, nil, without("layers.1.mlp.gate.weight")), "model.layers.1.mlp.gate.weight"},
+		{"another shape", changed(t, map[string]any{"moe_intermediate_size": 5}, nil), "mlp.experts"},
+		{"more layers than weights", changed(t, map[string]any{"num_hidden_layers": 1000}, nil), "missing"},
+		{"a larger vocabulary", changed(t, map[string]any{"vocab_size": 1 << 24}, nil), "model.embed_tokens.weight"},
+		{"a contradiction", changed(t, map[string]any{"num_experts_per_tok": 99}, nil), "num_experts_per_tok"},
+	} {
+		_, err := open(t, c.dir)
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want one line with %q in it", c.what, err, c.want)
+		}
+	}
+}
+
+func TestTruncatedWeights(t *testing.T) {
+	dir := changed(t, nil, nil)
+	path := filepath.Join(dir, "model.safetensors")
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, info.Size()-1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, dir); err == nil || !strings.Contains(err.Error(), "model.safetensors") {
+		t.Errorf("a truncated file: %v", err)
+	}
+}
+
+// transformers keeps num_nextn_predict_layers in the config and drops the modules' weights.
+func TestMTPWithoutWeightsIsNoMTP(t *testing.T) {
+	e, err := open(t, changed(t, map[string]any{"num_nextn_predict_layers": 1}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(e.Model.MTP) != 0 {
+		t.Errorf("%d modules", len(e.Model.MTP))
+	}
+}
+
+func generate(t *testing.T, e *Engine, r Request) []int32 {
+	t.Helper()
+	var ids []int32
+	for id, err := range e.Generate(context.Background(), r) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, id)
+	}
+	return ids
+}
+
+func TestGenerate(t *testing.T) {
+	e, err := open(t, gold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Config.EOSTokenIDs = nil // random weights may well say it
+	r := Request{Prompt: []int32{3, 14, 15}, MaxTokens: 12, Temperature: 1, TopP: 0.9, Seed: 5}
+	first := generate(t, e, r)
+	if len(first) != 12 {
+		t.Fatalf("%d tokens, want 12", len(first))
+	}
+	if again := generate(t, e, r); !slices.Equal(first, again) {
+		t.Errorf("the same seed gives %v and %v", first, again)
+	}
+	r.Seed++
+	if other := generate(t, e, r); slices.Equal(first, other) {
+		t.Errorf("two seeds give the same %v", first)
+	}
+	e.Config.EOSTokenIDs = []int32{first[4]}
+	r.Seed--
+	if short := generate(t, e, r); !slices.Equal(short, first[:slices.Index(first, first[4])]) {
+		t.Errorf("up to the end token: %v of %v", short, first)
+	}
+}
+
+func TestGenerateStopsWhenTold(t *testing.T) {
+	e, err := open(t, gold)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Config.EOSTokenIDs = nil
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	n := 0
+	for _, err := range e.Generate(ctx, Request{Prompt: []int32{1}, MaxTokens: 50}) {
+		if err != nil {
+			break
+		}
+		if n++; n == 3 {
+			cancel()
+		}
+	}
+	if n != 3 {
+		t.Errorf("%d tokens after being told to stop at 3", n)
+	}
+	for _, r := range []Request{{}, {Prompt: []int32{-1}}, {Prompt: []int32{1 << 20}}, {Prompt: make([]int32, e.Model.Positions())}} {
+		for _, err := range e.Generate(context.Background(), r) {
+			if err == nil {
+				t.Errorf("a prompt of %d tokens: no error", len(r.Prompt))
+			}
+			break
+		}
+	}
+}
+
+func TestTokenizerMustFit(t *testing.T) {
+	dir := changed(t, nil, nil)
+	text := []byte(`{"model":{"type":"BPE","vocab":{},"merges":[]}}`)
+	if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, dir); err == nil || !strings.Contains(err.Error(), "tokenizer.json") {
+		t.Errorf("a tokenizer without bytes: %v", err)
+	}
+}
