@@ -99,11 +99,8 @@ func (ws *Workspace) gemm(im *gemmImpl, op Op, prec Precision, p *Product, m0, m
 		ws.packed(im, op, prec, p, m0, m1, n0, n1)
 		return
 	}
-	if op == NT && m1-m0 == 1 && prec == F32 {
-		n0 += ws.row(im, p, m0, n0, n1)
-	}
 	if m1-m0 <= blockM {
-		ws.few(im, op, prec, p, 0, m0, m1, n0, n1)
+		ws.few(im, op, prec, p, m0, m1, n0, n1)
 		return
 	}
 	for n := n0; n < n1; n += blockN {
@@ -121,10 +118,10 @@ func (ws *Workspace) gemm(im *gemmImpl, op Op, prec Precision, p *Product, m0, m
 	}
 }
 
-// few computes a block of rows no higher than blockM, k from kStart on: each panel of B is used as soon as it is packed, while
-// it is in the first cache.
-func (ws *Workspace) few(im *gemmImpl, op Op, prec Precision, p *Product, kStart, m0, m1, n0, n1 int) {
-	for k := kStart; k < p.K && n0 < n1; k += blockK {
+// few computes a block of rows no higher than blockM: each panel of B is used as soon as it is packed, while it is in the first
+// cache.
+func (ws *Workspace) few(im *gemmImpl, op Op, prec Precision, p *Product, m0, m1, n0, n1 int) {
+	for k := 0; k < p.K; k += blockK {
 		kc := min(blockK, p.K-k)
 		ws.a = grow(ws.a, (m1-m0)*kc)
 		height := packA(im, op, prec, p, ws.a, k, kc, m0, m1)
@@ -134,23 +131,6 @@ func (ws *Workspace) few(im *gemmImpl, op Op, prec Precision, p *Product, kStart
 			ws.multiply(im, p, kc, height, ws.a, ws.b, m0, m1, n, nEnd, k > 0 || p.Accumulate)
 		}
 	}
-}
-
-// row computes one row of C without packing, where there is a way, and returns for how many columns.
-func (ws *Workspace) row(im *gemmImpl, p *Product, m, n0, n1 int) int {
-	n, k := (n1-n0)/im.rowWidth*im.rowWidth, p.K/im.rowStep*im.rowStep
-	if n == 0 || k == 0 {
-		return 0
-	}
-	c := p.C[m*p.LDC+n0 : m*p.LDC+n0+n]
-	if !p.Accumulate {
-		clear(c)
-	}
-	for j := 0; j < n; j += im.rowWidth {
-		im.row(c[j:j+im.rowWidth], p.A[m*p.LDA:m*p.LDA+k], p.B[(n0+j)*p.LDB:], p.LDB)
-	}
-	ws.few(im, NT, F32, p, k, m, m+1, n0, n0+n)
-	return n
 }
 
 // multiply multiplies the packed block a of A, in panels of height, with packed columns b of B.
@@ -274,9 +254,6 @@ type gemmImpl struct {
 	// transpose packs as many of kc columns as it can, and says how many.
 	transpose func(dst, src []float32, ld, kc, width int) int
 	roundBF16 func(x []float32)
-	// row adds a·bᵀ to rowWidth elements of c, without packing; a's length is a multiple of rowStep.
-	row               func(c, a, b []float32, ld int)
-	rowWidth, rowStep int
 	// rowPacked adds a times four packed panels of B, stride elements apart, to 4·nr elements of c.
 	rowPacked func(c, a, b []float32, stride int)
 }

@@ -16,12 +16,6 @@ var avx2Gemm = gemmImpl{
 		}
 		roundBF16(x[n:])
 	},
-	row: func(c, a, b []float32, ld int) {
-		_, _ = c[31], b[31*ld+len(a)-1]
-		gemvAVX2(len(a)/8, &a[0], &b[0], ld, &c[0])
-	},
-	rowWidth: 32,
-	rowStep:  8,
 	rowPacked: func(c, a, b []float32, stride int) {
 		_, _ = c[63], b[3*stride+16*len(a)-1]
 		gemvPackedAVX2(len(a), &a[0], &b[0], stride, &c[0])

@@ -7,9 +7,6 @@ var portableGemm = gemmImpl{
 	copyRows:  func(dst, src []float32, ld, kc, width int) bool { return false },
 	transpose: func(dst, src []float32, ld, kc, width int) int { return 0 },
 	roundBF16: roundBF16,
-	row:       rowPortable,
-	rowWidth:  4,
-	rowStep:   1,
 	rowPacked: rowPackedPortable,
 }
 
@@ -34,16 +31,6 @@ func tilePortable(rows, kc int, a, b, c []float32, ldc int, add bool) {
 	}
 	for i := range rows {
 		copy(c[i*ldc:i*ldc+4], acc[i][:])
-	}
-}
-
-func rowPortable(c, a, b []float32, ld int) {
-	b0, b1, b2, b3 := b[:len(a)], b[ld:ld+len(a)], b[2*ld:2*ld+len(a)], b[3*ld:3*ld+len(a)]
-	for k, x := range a {
-		c[0] += float32(x * b0[k])
-		c[1] += float32(x * b1[k])
-		c[2] += float32(x * b2[k])
-		c[3] += float32(x * b3[k])
 	}
 }
 

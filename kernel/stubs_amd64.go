@@ -34,11 +34,6 @@ func tile5AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
 //go:noescape
 func tile6AVX2(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
 
-// gemvAVX2 adds a·bᵀ to 32 elements of c: a has 8·blocks elements, b 32 rows of as many, ld elements apart.
-//
-//go:noescape
-func gemvAVX2(blocks int, a *float32, b *float32, ld int, c *float32)
-
 // gemvPackedAVX2 adds a·b to 64 elements of c: a has k elements, b four panels of 16 columns, stride elements apart.
 //
 //go:noescape

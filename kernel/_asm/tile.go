@@ -15,7 +15,6 @@ func tiles() {
 	for rows := 1; rows <= 6; rows++ {
 		tile(fmt.Sprintf("tile%dAVX2", rows), rows, 2, 32, YMM)
 	}
-	gemv()
 	gemvPacked()
 	roundBF16()
 }
@@ -75,76 +74,6 @@ func tile(name string, rows, vectors, size int, vec func() VecVirtual) {
 			VMOVUPS(acc[i][j], Mem{Base: p, Disp: size * j})
 		}
 	})
-	VZEROUPPER()
-	RET()
-}
-
-// gemv writes one row times rows of B: each accumulator holds 8 outputs, and B turns in registers, so that k still ascends in one
-// accumulator. Four groups of 8 outputs are under way at once, since each is a chain of multiply-adds.
-func gemv() {
-	const groups = 4
-	TEXT("gemvAVX2", NOSPLIT, "func(blocks int, a, b *float32, ld int, c *float32)")
-	Pragma("noescape")
-	Doc("gemvAVX2 adds a·bᵀ to 32 elements of c: a has 8·blocks elements, b 32 rows of as many, ld elements apart.")
-	n := Load(Param("blocks"), GP64())
-	a := Load(Param("a"), GP64())
-	b := Load(Param("b"), GP64())
-	ld := Load(Param("ld"), GP64())
-	SHLQ(Imm(2), ld)
-	times := map[int]Register{1: ld} // multiples of ld
-	for _, m := range []int{3, 5} {
-		times[m] = GP64()
-		LEAQ(Mem{Base: ld, Index: ld, Scale: uint8(m - 1)}, times[m])
-	}
-	times[7] = GP64()
-	LEAQ(Mem{Base: times[5], Index: ld, Scale: 2}, times[7])
-	rows := [groups]Register{b} // the first row of each group
-	for g := 1; g < groups; g++ {
-		rows[g] = GP64()
-		LEAQ(Mem{Base: rows[g-1], Index: ld, Scale: 8}, rows[g])
-	}
-	row := func(i, disp int) Mem {
-		m := Mem{Base: rows[i/8], Disp: disp}
-		for _, factor := range []int{7, 5, 3, 1} {
-			if i %= 8; i > 0 && i%factor == 0 {
-				m.Index, m.Scale = times[factor], uint8(i/factor)
-				break
-			}
-		}
-		return m
-	}
-	var acc [groups]VecVirtual
-	c := Load(Param("c"), GP64())
-	for g := range acc {
-		acc[g] = YMM()
-		VMOVUPS(Mem{Base: c, Disp: 32 * g}, acc[g])
-	}
-	Label("loop")
-	for g := range acc {
-		for k := 0; k < 8; k += 4 {
-			columns := turn4(func(i int) VecVirtual {
-				v := YMM()
-				VBROADCASTF128(row(8*g+i, 4*k), v)
-				VINSERTF128(Imm(1), row(8*g+i+4, 4*k), v, v)
-				return v
-			})
-			for i, col := range columns {
-				x := YMM()
-				VBROADCASTSS(Mem{Base: a, Disp: 4 * (k + i)}, x)
-				VFMADD231PS(col, x, acc[g])
-			}
-		}
-	}
-	ADDQ(Imm(32), a)
-	for _, r := range rows {
-		ADDQ(Imm(32), r)
-	}
-	DECQ(n)
-	JNZ(LabelRef("loop"))
-	c = Load(Param("c"), GP64())
-	for g := range acc {
-		VMOVUPS(acc[g], Mem{Base: c, Disp: 32 * g})
-	}
 	VZEROUPPER()
 	RET()
 }
