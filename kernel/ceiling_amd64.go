@@ -3,11 +3,15 @@
 package kernel
 
 func fmaLoop(rounds int) int {
-	if !useAVX2 {
-		return fmaLoopPortable(rounds)
+	switch {
+	case useAVX512:
+		fmaLoopAVX512(rounds)
+		return rounds * 24 * 16 * 2
+	case useAVX2:
+		fmaLoopAVX2(rounds)
+		return rounds * 12 * 8 * 2
 	}
-	fmaLoopAVX2(rounds)
-	return rounds * 12 * 8 * 2
+	return fmaLoopPortable(rounds)
 }
 
 func readAll(buf []float32) {

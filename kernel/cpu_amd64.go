@@ -6,30 +6,47 @@ import "golang.org/x/sys/cpu"
 
 // What the processor can do; tests switch them off one by one.
 var (
-	useAVX2 = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+	useAVX2       = cpu.X86.HasAVX2 && cpu.X86.HasFMA
+	useAVX512     = useAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL
+	useAVX512BF16 = useAVX512 && cpu.X86.HasAVX512BF16
 )
 
 // Active names the implementation in use.
-func Active() string { return current().name }
+func Active() string { return implementations()[0] }
 
-func current() *gemmImpl {
-	if useAVX2 {
+// current is the implementation of products in use.
+func current(prec Precision) *gemmImpl {
+	switch {
+	case useAVX512BF16 && prec == BF16:
+		return &avx512BF16Gemm
+	case useAVX512:
+		return &avx512Gemm
+	case useAVX2:
 		return &avx2Gemm
 	}
 	return &portableGemm
 }
 
-// implementations are those that this processor can run, the portable one last.
-func implementations() []*gemmImpl {
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		return []*gemmImpl{&avx2Gemm, &portableGemm}
+// implementations are those that this processor can run, the best first and the portable one last.
+func implementations() []string {
+	var names []string
+	if useAVX512BF16 {
+		names = append(names, "avx512bf16")
 	}
-	return []*gemmImpl{&portableGemm}
+	if useAVX512 {
+		names = append(names, avx512Gemm.name)
+	}
+	if useAVX2 {
+		names = append(names, avx2Gemm.name)
+	}
+	return append(names, portableGemm.name)
 }
 
-// use makes im the implementation until the function that it returns is called. It is for tests.
-func use(im *gemmImpl) (restore func()) {
-	before := useAVX2
-	useAVX2 = im == &avx2Gemm
-	return func() { useAVX2 = before }
+// use makes the named implementation the one in use until the function that it returns is called. It is for tests.
+func use(name string) (restore func()) {
+	avx2, avx512, bf16 := useAVX2, useAVX512, useAVX512BF16
+	useAVX512BF16 = name == "avx512bf16"
+	useAVX512 = useAVX512BF16 || name == avx512Gemm.name
+	useAVX2 = useAVX512 || name == avx2Gemm.name
+	return func() { useAVX2, useAVX512, useAVX512BF16 = avx2, avx512, bf16 }
 }

@@ -5,10 +5,11 @@ package kernel
 // Active names the implementation in use.
 func Active() string { return portableGemm.name }
 
-func current() *gemmImpl { return &portableGemm }
+// current is the implementation of products in use.
+func current(Precision) *gemmImpl { return &portableGemm }
 
-// implementations are those that this processor can run, the portable one last.
-func implementations() []*gemmImpl { return []*gemmImpl{&portableGemm} }
+// implementations are those that this processor can run, the best first and the portable one last.
+func implementations() []string { return []string{portableGemm.name} }
 
-// use makes im the implementation until the function that it returns is called. It is for tests.
-func use(*gemmImpl) (restore func()) { return func() {} }
+// use makes the named implementation the one in use until the function that it returns is called. It is for tests.
+func use(string) (restore func()) { return func() {} }

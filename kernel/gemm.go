@@ -78,7 +78,7 @@ func NewWorkspace() *Workspace { return &Workspace{} }
 // Gemm computes a product on the calling goroutine.
 func (ws *Workspace) Gemm(op Op, prec Precision, p Product) {
 	p.check(op)
-	ws.gemm(current(), op, prec, &p, 0, p.M, 0, p.N)
+	ws.gemm(current(prec), op, prec, &p, 0, p.M, 0, p.N)
 }
 
 // gemm computes rows [m0, m1) and columns [n0, n1) of C.
@@ -176,9 +176,9 @@ func packA(im *gemmImpl, op Op, prec Precision, p *Product, a []float32, k, kc, 
 		} else {
 			packColumns(im, dst, p.A[i*p.LDA+k:], p.LDA, kc, rows, rows)
 		}
-	}
-	if prec == BF16 {
-		im.roundBF16(a)
+		if prec == BF16 {
+			im.toBF16(dst, rows)
+		}
 	}
 	return height
 }
@@ -193,9 +193,9 @@ func (ws *Workspace) packB(im *gemmImpl, op Op, prec Precision, p *Product, k, k
 		} else {
 			packRows(im, dst, p.B[k*p.LDB+j:], p.LDB, kc, cols, im.nr)
 		}
-	}
-	if prec == BF16 {
-		im.roundBF16(ws.b)
+		if prec == BF16 {
+			im.toBF16(dst, im.nr)
+		}
 	}
 }
 
@@ -253,7 +253,8 @@ type gemmImpl struct {
 	copyRows func(dst, src []float32, ld, kc, width int) bool
 	// transpose packs as many of kc columns as it can, and says how many.
 	transpose func(dst, src []float32, ld, kc, width int) int
-	roundBF16 func(x []float32)
+	// toBF16 makes bfloat16's of a panel, whose rows are of width, as tile wants them. A panel starts at an even k.
+	toBF16 func(panel []float32, width int)
 	// rowPacked adds a times four packed panels of B, stride elements apart, to 4·nr elements of c.
 	rowPacked func(c, a, b []float32, stride int)
 }

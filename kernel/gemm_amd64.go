@@ -9,7 +9,7 @@ var avx2Gemm = gemmImpl{
 	tile:      tileAVX2,
 	copyRows:  copyRowsAVX2,
 	transpose: transposeAVX2,
-	roundBF16: func(x []float32) {
+	toBF16: func(x []float32, width int) {
 		n := len(x) &^ 7
 		if n > 0 {
 			roundBF16AVX2(n, &x[0])

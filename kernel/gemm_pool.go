@@ -3,7 +3,7 @@ package kernel
 // Gemm computes products together on all workers. They are independent of each other: none writes what another touches.
 func (p *Pool) Gemm(op Op, prec Precision, products ...Product) {
 	j := &p.products
-	j.pool, j.im, j.op, j.prec = p, current(), op, prec
+	j.pool, j.im, j.op, j.prec = p, current(prec), op, prec
 	j.products = append(j.products[:0], products...)
 	j.plan()
 	p.Run(j, len(j.parts))

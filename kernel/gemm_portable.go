@@ -6,7 +6,7 @@ var portableGemm = gemmImpl{
 	tile:      tilePortable,
 	copyRows:  func(dst, src []float32, ld, kc, width int) bool { return false },
 	transpose: func(dst, src []float32, ld, kc, width int) int { return 0 },
-	roundBF16: roundBF16,
+	toBF16:    func(panel []float32, width int) { roundBF16(panel) },
 	rowPacked: rowPackedPortable,
 }
 

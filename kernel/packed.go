@@ -15,7 +15,7 @@ type Packed struct {
 func Pack(op Op, prec Precision, n, k int, b []float32, ldb int) *Packed {
 	p := Product{N: n, K: k, B: b, LDB: ldb}
 	p.check(op)
-	im := current()
+	im := current(prec)
 	packed := &Packed{n: n, k: k, im: im, prec: prec}
 	if n > 0 && k > 0 {
 		var ws Workspace

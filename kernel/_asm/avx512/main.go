@@ -1,0 +1,176 @@
+// Command avx512 writes ../avx512_amd64.s and ../avx512_stubs_amd64.go: the products' inner loops for processors with AVX-512 (F,
+// BW, DQ, VL), and with BF16 besides.
+//
+//	cd kernel/_asm && go run ./avx512 -out ../avx512_amd64.s -stubs ../avx512_stubs_amd64.go -pkg kernel
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// A tile has up to maxRows rows and two registers' columns. Of the 32 registers 24 accumulate: latency 4 to 6, at most two a
+// cycle.
+const (
+	maxRows = 12
+	lanes   = 16
+	width   = 2 * lanes
+)
+
+func main() {
+	ConstraintExpr("amd64")
+	ConstraintExpr("!purego")
+	for rows := 1; rows <= maxRows; rows++ {
+		tile(fmt.Sprintf("tile%dAVX512", rows), rows, 1, fma)
+	}
+	for rows := 1; rows <= maxRows; rows++ {
+		tile(fmt.Sprintf("tile%dBF16AVX512", rows), rows, 2, dot)
+	}
+	rowPacked()
+	pairs()
+	transpose()
+	copyRows()
+	fmaLoop()
+	Generate()
+}
+
+// Registers of a tile, fixed since dot is written as bytes: B in Z0 and Z1, a broadcast of A in Z2 to Z7 in turn, accumulators
+// from Z8 on.
+func registerB(j int) VecPhysical      { return zmm[j] }
+func broadcastA(i int) VecPhysical     { return zmm[2+i%6] }
+func accumulator(i, j int) VecPhysical { return zmm[8+2*i+j] }
+
+var zmm = []VecPhysical{
+	Z0, Z1, Z2, Z3, Z4, Z5, Z6, Z7, Z8, Z9, Z10, Z11, Z12, Z13, Z14, Z15,
+	Z16, Z17, Z18, Z19, Z20, Z21, Z22, Z23, Z24, Z25, Z26, Z27, Z28, Z29, Z30, Z31,
+}
+
+func fma(b, a, acc VecPhysical) { VFMADD231PS(b, a, acc) }
+
+// tile writes a tile of rows rows. A step takes depth k's: with 2, a word holds two bfloat16's, and the words of a pair of rows
+// of a panel are in the first of them.
+func tile(name string, rows, depth int, multiply func(b, a, acc VecPhysical)) {
+	TEXT(name, NOSPLIT, "func(kc int, a, b, c *float32, ldc int, add bool)")
+	Pragma("noescape")
+	of := "packed panels"
+	if depth == 2 {
+		of = "packed panels of pairs of bfloat16"
+	}
+	Doc(fmt.Sprintf("%s computes %d rows and %d columns of C from %s.", name, rows, width, of))
+	k := Load(Param("kc"), GP64())
+	a := Load(Param("a"), GP64())
+	b := Load(Param("b"), GP64())
+	c := Load(Param("c"), GP64())
+	ld := Load(Param("ldc"), GP64())
+	add := Load(Param("add"), GP8())
+	SHLQ(Imm(2), ld)
+	if depth == 2 {
+		INCQ(k)
+		SHRQ(Imm(1), k)
+	}
+	for i := range rows {
+		for j := range 2 {
+			VPXORD(accumulator(i, j), accumulator(i, j), accumulator(i, j))
+		}
+	}
+	TESTB(add, add)
+	JZ(LabelRef("loop"))
+	eachRow(c, ld, rows, func(i, j int, at Mem) { VMOVUPS(at, accumulator(i, j)) })
+
+	Label("loop")
+	for j := range 2 {
+		VMOVUPS(Mem{Base: b, Disp: 4 * lanes * j}, registerB(j))
+	}
+	for i := range rows {
+		VBROADCASTSS(Mem{Base: a, Disp: 4 * i}, broadcastA(i))
+		for j := range 2 {
+			multiply(registerB(j), broadcastA(i), accumulator(i, j))
+		}
+	}
+	ADDQ(Imm(uint64(4*depth*rows)), a)
+	ADDQ(U32(uint32(4*depth*width)), b)
+	DECQ(k)
+	JNZ(LabelRef("loop"))
+
+	eachRow(c, ld, rows, func(i, j int, at Mem) { VMOVUPS(accumulator(i, j), at) })
+	VZEROUPPER()
+	RET()
+}
+
+// eachRow calls f for both registers of each row of C.
+func eachRow(c, ld Register, rows int, f func(i, j int, at Mem)) {
+	p := GP64()
+	MOVQ(c, p)
+	for i := range rows {
+		for j := range 2 {
+			f(i, j, Mem{Base: p, Disp: 4 * lanes * j})
+		}
+		if i+1 < rows {
+			ADDQ(ld, p)
+		}
+	}
+}
+
+// rowPacked writes one row times four packed panels of B. Eight accumulators hide the latency.
+func rowPacked() {
+	const panels = 4
+	TEXT("rowPackedAVX512", NOSPLIT, "func(k int, a, b *float32, stride int, c *float32)")
+	Pragma("noescape")
+	Doc("rowPackedAVX512 adds a·b to 128 elements of c: a has k elements, b four panels of 32 columns, stride elements apart.")
+	n := Load(Param("k"), GP64())
+	a := Load(Param("a"), GP64())
+	b := Load(Param("b"), GP64())
+	c := Load(Param("c"), GP64())
+	stride := Load(Param("stride"), GP64())
+	SHLQ(Imm(2), stride)
+	far := GP64()
+	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, far)
+	panel := [panels]Mem{{Base: b}, {Base: b, Index: stride, Scale: 1}, {Base: b, Index: stride, Scale: 2}, {Base: b, Index: far, Scale: 1}}
+	var acc [2 * panels]VecVirtual
+	for i := range acc {
+		acc[i] = ZMM()
+		VMOVUPS(Mem{Base: c, Disp: 64 * i}, acc[i])
+	}
+	Label("loop")
+	x := ZMM()
+	VBROADCASTSS(Mem{Base: a}, x)
+	for i := range acc {
+		VFMADD231PS(panel[i/2].Offset(64*(i%2)), x, acc[i])
+	}
+	ADDQ(Imm(4), a)
+	ADDQ(U32(4*width), b)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	for i := range acc {
+		VMOVUPS(acc[i], Mem{Base: c, Disp: 64 * i})
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// fmaLoop does nothing but what it measures.
+func fmaLoop() {
+	const chains = 24
+	TEXT("fmaLoopAVX512", NOSPLIT, "func(rounds int)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("fmaLoopAVX512 does %d independent multiply-adds of 16 elements in each round.", chains))
+	n := Load(Param("rounds"), GP64())
+	x := ZMM()
+	VPXORD(x, x, x)
+	acc := make([]VecVirtual, chains)
+	for i := range acc {
+		acc[i] = ZMM()
+		VPXORD(acc[i], acc[i], acc[i])
+	}
+	Label("loop")
+	for _, v := range acc {
+		VFMADD231PS(x, x, v)
+	}
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
