@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -47,5 +48,19 @@ func TestPoolRunAllocatesNothing(t *testing.T) {
 	var j countJob
 	if n := testing.AllocsPerRun(100, func() { p.Run(&j, len(j.done)) }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestCloseEndsTheGoroutines(t *testing.T) {
+	before := runtime.NumGoroutine()
+	for _, sleep := range []time.Duration{0, 5 * spin} { // workers that still spin, and workers that sleep
+		p := NewPool(5)
+		time.Sleep(sleep)
+		p.Close()
+	}
+	for wait := time.Now(); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Since(wait) > 5*time.Second {
+			t.Fatalf("%d goroutines are left, %d were there before", runtime.NumGoroutine(), before)
+		}
 	}
 }
