@@ -111,7 +111,7 @@ func (i inspection) print(w io.Writer) {
 	}
 	line("architecture", "%s, %d layers of %d, %d heads, latent %d", i.Architecture, i.Layers, i.Hidden, i.Heads, i.Latent)
 	if i.Experts > 0 {
-		line("experts", "%d routed, %d chosen, %d shared; the first %d layers are dense", i.Experts, i.Chosen, i.Shared, i.DenseLayers)
+		line("experts", "%d routed, %d chosen, %d shared; dense layers: %d", i.Experts, i.Chosen, i.Shared, i.DenseLayers)
 	}
 	line("vocabulary, context", "%s, %s", commas(int64(i.Vocabulary)), commas(int64(i.Context)))
 	line("parameters", "%s", commas(i.Parameters.Total))
@@ -133,7 +133,7 @@ func (i inspection) print(w io.Writer) {
 	line("activated a token", "%s", commas(i.Activated))
 	line("  without the embedding", "%s", commas(i.ActivatedNoEmbed))
 	line("cache bytes a token (bf16)", "%s", commas(i.CacheBytesPerToken))
-	line("forward FLOPs a token at 4096", "%.2f G", i.ForwardFLOPs4096/1e9)
+	line("forward MFLOP a token, 4096", "%.1f", i.ForwardFLOPs4096/1e6)
 	if len(i.Tensors) > 0 {
 		line("tensors", "%s", commas(int64(len(i.Tensors))))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -26,8 +27,10 @@ func modelFS(m string) (fs.FS, error) {
 		return nano.Files(), nil
 	}
 	switch info, err := os.Stat(m); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("model %s: there is no such directory; want one with config.json, or %q", m, builtin)
 	case err != nil:
-		return nil, fmt.Errorf("model %s: %w; want a directory with config.json, or %q", m, err, builtin)
+		return nil, fmt.Errorf("model %s: %w", m, err)
 	case !info.IsDir():
 		return nil, fmt.Errorf("model %s is a file; want the directory that holds config.json", m)
 	}
