@@ -896,6 +896,118 @@ DATA i0000007f<>+24(SB)/4, $0x0000007f
 DATA i0000007f<>+28(SB)/4, $0x0000007f
 GLOBL i0000007f<>(SB), RODATA|NOPTR, $32
 
+// func sigmoidAVX2(n int, dst *float32, src *float32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·sigmoidAVX2(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ src+16(FP), DX
+
+loop:
+	VMOVUPS      (DX), Y0
+	VXORPS       s80000000<>+0(SB), Y0, Y0
+	VCMPPS       $0x05, fc2aeac4f<>+0(SB), Y0, Y1
+	VMOVUPS      f42b20000<>+0(SB), Y2
+	VMINPS       Y0, Y2, Y0
+	VMOVUPS      fc2b00000<>+0(SB), Y2
+	VMAXPS       Y0, Y2, Y0
+	VMULPS       f3fb8aa3b<>+0(SB), Y0, Y2
+	VROUNDPS     $0x00, Y2, Y2
+	VFNMADD231PS f3f318000<>+0(SB), Y2, Y0
+	VFNMADD231PS fb95e8083<>+0(SB), Y2, Y0
+	VMOVUPS      f39506967<>+0(SB), Y3
+	VFMADD213PS  f3ab743ce<>+0(SB), Y0, Y3
+	VFMADD213PS  f3c088908<>+0(SB), Y0, Y3
+	VFMADD213PS  f3d2aa9c1<>+0(SB), Y0, Y3
+	VFMADD213PS  f3e2aaaaa<>+0(SB), Y0, Y3
+	VFMADD213PS  f3f000000<>+0(SB), Y0, Y3
+	VMULPS       Y0, Y0, Y4
+	VFMADD213PS  Y0, Y4, Y3
+	VADDPS       f3f800000<>+0(SB), Y3, Y0
+	VCVTPS2DQ    Y2, Y2
+	VPSRAD       $0x01, Y2, Y3
+	VPSUBD       Y3, Y2, Y2
+	VPADDD       i0000007f<>+0(SB), Y3, Y3
+	VPSLLD       $0x17, Y3, Y3
+	VMULPS       Y3, Y0, Y0
+	VPADDD       i0000007f<>+0(SB), Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VANDPS       Y1, Y0, Y0
+	VADDPS       f3f800000<>+0(SB), Y0, Y0
+	VMOVUPS      f3f800000<>+0(SB), Y1
+	VDIVPS       Y0, Y1, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $0x20, CX
+	ADDQ         $0x20, DX
+	SUBQ         $0x08, AX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+DATA s80000000<>+0(SB)/4, $0x80000000
+DATA s80000000<>+4(SB)/4, $0x80000000
+DATA s80000000<>+8(SB)/4, $0x80000000
+DATA s80000000<>+12(SB)/4, $0x80000000
+DATA s80000000<>+16(SB)/4, $0x80000000
+DATA s80000000<>+20(SB)/4, $0x80000000
+DATA s80000000<>+24(SB)/4, $0x80000000
+DATA s80000000<>+28(SB)/4, $0x80000000
+GLOBL s80000000<>(SB), RODATA|NOPTR, $32
+
+// func ropeAVX2(n int, x *float32, cos *float32, sin *float32, flip uint32)
+// Requires: AVX, AVX2, FMA3
+TEXT ·ropeAVX2(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVQ         cos+16(FP), DX
+	MOVQ         sin+24(FP), BX
+	VMOVUPS      twice<>+0(SB), Y0
+	VMOVUPS      signs<>+0(SB), Y1
+	MOVL         flip+32(FP), SI
+	VMOVD        SI, X2
+	VPBROADCASTD X2, Y2
+	VXORPS       Y2, Y1, Y1
+
+loop:
+	VBROADCASTF128 (DX), Y2
+	VPERMILPS      Y0, Y2, Y2
+	VBROADCASTF128 (BX), Y3
+	VPERMILPS      Y0, Y3, Y3
+	VXORPS         Y1, Y3, Y3
+	VMOVUPS        (CX), Y4
+	VPERMILPS      $0xb1, Y4, Y5
+	VMULPS         Y2, Y4, Y4
+	VFMADD231PS    Y3, Y5, Y4
+	VMOVUPS        Y4, (CX)
+	ADDQ           $0x20, CX
+	ADDQ           $0x10, DX
+	ADDQ           $0x10, BX
+	SUBQ           $0x04, AX
+	JNZ            loop
+	VZEROUPPER
+	RET
+
+DATA twice<>+0(SB)/4, $0x00000000
+DATA twice<>+4(SB)/4, $0x00000000
+DATA twice<>+8(SB)/4, $0x00000001
+DATA twice<>+12(SB)/4, $0x00000001
+DATA twice<>+16(SB)/4, $0x00000002
+DATA twice<>+20(SB)/4, $0x00000002
+DATA twice<>+24(SB)/4, $0x00000003
+DATA twice<>+28(SB)/4, $0x00000003
+GLOBL twice<>(SB), RODATA|NOPTR, $32
+
+DATA signs<>+0(SB)/4, $0x80000000
+DATA signs<>+4(SB)/4, $0x00000000
+DATA signs<>+8(SB)/4, $0x80000000
+DATA signs<>+12(SB)/4, $0x00000000
+DATA signs<>+16(SB)/4, $0x80000000
+DATA signs<>+20(SB)/4, $0x00000000
+DATA signs<>+24(SB)/4, $0x80000000
+DATA signs<>+28(SB)/4, $0x00000000
+GLOBL signs<>(SB), RODATA|NOPTR, $32
+
 // func swigluAVX2(n int, y *float32, gate *float32, up *float32)
 // Requires: AVX, AVX2, FMA3
 TEXT ·swigluAVX2(SB), NOSPLIT, $0-32
@@ -949,16 +1061,6 @@ loop:
 	JNZ          loop
 	VZEROUPPER
 	RET
-
-DATA s80000000<>+0(SB)/4, $0x80000000
-DATA s80000000<>+4(SB)/4, $0x80000000
-DATA s80000000<>+8(SB)/4, $0x80000000
-DATA s80000000<>+12(SB)/4, $0x80000000
-DATA s80000000<>+16(SB)/4, $0x80000000
-DATA s80000000<>+20(SB)/4, $0x80000000
-DATA s80000000<>+24(SB)/4, $0x80000000
-DATA s80000000<>+28(SB)/4, $0x80000000
-GLOBL s80000000<>(SB), RODATA|NOPTR, $32
 
 // func swigluBackwardAVX2(n int, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32)
 // Requires: AVX, AVX2, FMA3

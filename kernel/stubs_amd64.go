@@ -79,6 +79,16 @@ func readAVX2(n int, x *float32)
 //go:noescape
 func expAVX2(n int, dst *float32, src *float32, scale float32, shift float32)
 
+// sigmoidAVX2 sets dst = 1/(1 + e^-src).
+//
+//go:noescape
+func sigmoidAVX2(n int, dst *float32, src *float32)
+
+// ropeAVX2 turns n pairs, a multiple of 4; flip is the sign bit where it turns back, else 0.
+//
+//go:noescape
+func ropeAVX2(n int, x *float32, cos *float32, sin *float32, flip uint32)
+
 // swigluAVX2 sets y = silu(gate)·up.
 //
 //go:noescape

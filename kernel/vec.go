@@ -79,8 +79,8 @@ func power2(n int32) float32 { return math.Float32frombits(uint32(n+127) << 23) 
 // Sigmoid sets dst = 1/(1 + e^-src).
 func Sigmoid(dst, src []float32) {
 	sameLength("sigmoid", len(dst), len(src))
-	for i, x := range src {
-		dst[i] = sigmoid(x)
+	for i := sigmoidBlocks(dst, src); i < len(src); i++ {
+		dst[i] = sigmoid(src[i])
 	}
 }
 
@@ -220,8 +220,8 @@ func RMSNormBackward(dx, dw, dy, x, w []float32, rstd float32) {
 // RoPE turns, in place, pair i = (x[2i], x[2i+1]) by the angle with cos[i] and sin[i]; inverse turns back.
 func RoPE(x, cos, sin []float32, inverse bool) {
 	sameLength("rope", len(x), 2*len(cos), 2*len(sin))
-	for i, c := range cos {
-		s := sin[i]
+	for i := ropeBlocks(x, cos, sin, inverse); i < len(cos); i++ {
+		c, s := cos[i], sin[i]
 		if inverse {
 			s = -s
 		}

@@ -19,6 +19,25 @@ func expBlocks(dst, src []float32, scale, shift float32) int {
 	return n
 }
 
+func sigmoidBlocks(dst, src []float32) int {
+	n := whole(len(dst), 8)
+	if n > 0 {
+		sigmoidAVX2(n, &dst[0], &src[0])
+	}
+	return n
+}
+
+func ropeBlocks(x, cos, sin []float32, inverse bool) int {
+	n, flip := whole(len(cos), 4), uint32(0)
+	if inverse {
+		flip = 1 << 31
+	}
+	if n > 0 {
+		ropeAVX2(n, &x[0], &cos[0], &sin[0], flip)
+	}
+	return n
+}
+
 func swigluBlocks(y, gate, up []float32) int {
 	n := whole(len(y), 8)
 	if n > 0 {

@@ -5,6 +5,8 @@ package kernel
 // Without assembly the functions of vec.go do everything.
 
 func expBlocks(dst, src []float32, scale, shift float32) int            { return 0 }
+func sigmoidBlocks(dst, src []float32) int                              { return 0 }
+func ropeBlocks(x, cos, sin []float32, inverse bool) int                { return 0 }
 func swigluBlocks(y, gate, up []float32) int                            { return 0 }
 func swigluBackwardBlocks(dGate, dUp, dy, gate, up []float32) int       { return 0 }
 func maxBlocks(x []float32) (int, float32)                              { return 0, x[0] }

@@ -153,6 +153,12 @@ func exponentials() {
 			l.store(exp(minus(shift, mul(l.load("src"), scale))), "dst")
 			l.end([]string{"dst", "src"}, 1)
 		}, nil)
+	function("sigmoidAVX2", "func(n int, dst, src *float32)", "sets dst = 1/(1 + e^-src).", []string{"dst", "src"}, func(l loop8) {
+		Label("loop")
+		l.store(sigmoid(l.load("src")), "dst")
+		l.end([]string{"dst", "src"}, 1)
+	}, nil)
+	rope()
 	function("swigluAVX2", "func(n int, y, gate, up *float32)", "sets y = silu(gate)·up.",
 		[]string{"y", "gate", "up"}, func(l loop8) {
 			Label("loop")
@@ -177,6 +183,55 @@ func exponentials() {
 			l.store(mul(slope, mul(d, u)), "dGate")
 			l.end(ptrs, 1)
 		}, nil)
+}
+
+// rope turns four pairs at a time: (a, b)·cos + (b, a)·(-sin, sin).
+func rope() {
+	TEXT("ropeAVX2", NOSPLIT, "func(n int, x, cos, sin *float32, flip uint32)")
+	Pragma("noescape")
+	Doc("ropeAVX2 turns n pairs, a multiple of 4; flip is the sign bit where it turns back, else 0.")
+	n := Load(Param("n"), GP64())
+	x := Load(Param("x"), GP64())
+	cos := Load(Param("cos"), GP64())
+	sin := Load(Param("sin"), GP64())
+	twice, signs, flip := YMM(), YMM(), YMM()
+	VMOVUPS(words("twice", 0, 0, 1, 1, 2, 2, 3, 3), twice) // places within 128 bits
+	VMOVUPS(words("signs", 1<<31, 0, 1<<31, 0, 1<<31, 0, 1<<31, 0), signs)
+	f := XMM()
+	VMOVD(Load(Param("flip"), GP32()), f)
+	VPBROADCASTD(f, flip)
+	VXORPS(flip, signs, signs)
+	double := func(p Register) VecVirtual {
+		v := YMM()
+		VBROADCASTF128(Mem{Base: p}, v)
+		VPERMILPS(twice, v, v)
+		return v
+	}
+	Label("loop")
+	c, s := double(cos), double(sin)
+	VXORPS(signs, s, s)
+	v, swapped := YMM(), YMM()
+	VMOVUPS(Mem{Base: x}, v)
+	VPERMILPS(Imm(0xb1), v, swapped)
+	VMULPS(c, v, v)
+	VFMADD231PS(s, swapped, v)
+	VMOVUPS(v, Mem{Base: x})
+	ADDQ(Imm(32), x)
+	ADDQ(Imm(16), cos)
+	ADDQ(Imm(16), sin)
+	SUBQ(Imm(4), n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// words is a vector in read-only memory.
+func words(name string, w ...uint32) Mem {
+	m := GLOBL(name, RODATA|NOPTR)
+	for i, x := range w {
+		DATA(4*i, U32(x))
+	}
+	return m
 }
 
 func reductions() {
