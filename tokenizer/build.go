@@ -1,6 +1,9 @@
 package tokenizer
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // build makes the Tokenizer that f describes.
 func build(f *file) (*Tokenizer, error) {
@@ -131,6 +134,8 @@ func (t *Tokenizer) addMerges(m *modelEntry) error {
 		switch {
 		case !ok1 || !ok2 || !ok3:
 			return fmt.Errorf("merge %d, %.80q and %.80q: one of them or the two together are not in the vocabulary", rank, merge.left, merge.right)
+		case strings.Contains(merge.left+merge.right, " "):
+			return fmt.Errorf("merge %d, %.80q and %.80q, has a space: this is no byte-level BPE", rank, merge.left, merge.right)
 		case t.tokens[id].kind == specialToken:
 			return fmt.Errorf("merge %d makes %.80q, which is a special token", rank, t.tokens[id].text)
 		}

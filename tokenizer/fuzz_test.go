@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -87,6 +88,25 @@ func checkParse(t *testing.T, data []byte) {
 		if back := string(tok.Decode(nil, ids, false)); back != text {
 			t.Errorf("%q decodes to %q", text, back)
 		}
+	}
+	checkSaved(t, tok, text)
+}
+
+// checkSaved writes a tokenizer and reads it again: it must be the same.
+func checkSaved(t *testing.T, tok *Tokenizer, text string) {
+	data, err := tok.marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := Parse(data)
+	if err != nil {
+		t.Fatalf("what was written does not parse: %v", err)
+	}
+	if !slices.Equal(again.tokens, tok.tokens) || !slices.Equal(again.pairs, tok.pairs) {
+		t.Error("the tokens or the merges change in writing")
+	}
+	if got, want := again.Encode(nil, text), tok.Encode(nil, text); !slices.Equal(got, want) {
+		t.Errorf("after writing %q gives %v, not %v", text, got, want)
 	}
 }
 

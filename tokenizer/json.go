@@ -150,6 +150,18 @@ func (m *modelEntry) check() error {
 // Save writes a tokenizer.json that Hugging Face's tokenizers load, and that gives the same tokens there. The directory is
 // made if it is absent. The file appears whole or not at all.
 func (t *Tokenizer) Save(path string) error {
+	data, err := t.marshal()
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := writeFile(path, data); err != nil {
+		return fmt.Errorf("writing a tokenizer: %w", err)
+	}
+	return nil
+}
+
+// marshal returns the content of a tokenizer.json.
+func (t *Tokenizer) marshal() ([]byte, error) {
 	f := file{Version: "1.0", sections: t.sections, Model: modelEntry{Type: "BPE", IgnoreMerges: t.ignoreMerges}}
 	f.Model.Vocab = make(vocabulary, len(t.tokens))
 	for id, tok := range t.tokens {
@@ -169,13 +181,8 @@ func (t *Tokenizer) Save(path string) error {
 	var text bytes.Buffer
 	enc := json.NewEncoder(&text)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(f); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := writeFile(path, text.Bytes()); err != nil {
-		return fmt.Errorf("writing a tokenizer: %w", err)
-	}
-	return nil
+	err := enc.Encode(f)
+	return text.Bytes(), err
 }
 
 // writeFile writes a file by way of a temporary one beside it.

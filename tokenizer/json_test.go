@@ -61,6 +61,11 @@ func TestParseErrors(t *testing.T) {
 		{model("merges", [][]string{{"t", "q!"}}), "merge 0"},
 		{model("merges", [][]string{{"<|be", "gin|>"}}), "merge 0"},
 		{model("merges", [][]int{{1, 2}}), "tokenizer.json"},
+		{func(o object) {
+			vocab("a b", 500)(o)
+			vocab("a bc", 501)(o)
+			model("merges", [][]string{{"a b", "c"}})(o)
+		}, `"a b"`},
 		{model("vocab", object{"a": 0}), "0x00"},
 		{vocab("new", 0), "same id 0"},
 		{vocab("new", -1), "id -1"},

@@ -19,7 +19,8 @@
 // machine, within limits on their length and time: a piece on which a pattern takes too long stays whole.
 //
 // Go strings may hold any bytes. One that is not UTF-8 counts as the symbol U+FFFD for the patterns, and is encoded as itself,
-// so that decoding gives it back. What characters are letters follows the Unicode version of Go's package unicode.
+// so that decoding gives it back. What characters are letters follows the Unicode version of Go's package unicode, and NFC that
+// of golang.org/x/text. Hugging Face's NFC is of Unicode 9, so that tokens differ where a mark added later is out of order.
 //
 // Train makes a tokenizer from text, with DeepSeek-V3's patterns.
 package tokenizer
@@ -27,8 +28,6 @@ package tokenizer
 import (
 	"time"
 	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 )
 
 // A Tokenizer turns text into tokens and back. It does not change once made, and is safe for concurrent use.
@@ -114,7 +113,7 @@ func (t *Tokenizer) EncodeOrdinary(dst []int32, text string) []int32 {
 
 func (t *Tokenizer) normalise(text string) string {
 	if t.nfc {
-		return norm.NFC.String(text)
+		return nfc(text)
 	}
 	return text
 }

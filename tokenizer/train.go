@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 )
 
 // TrainOptions says what Train makes.
@@ -25,7 +26,8 @@ const maxTrained = 1 << 20
 // Train makes a byte-level BPE of the texts in docs: it cuts them as DeepSeek-V3 does, counts the pieces, then joins the
 // commonest pair of neighbouring tokens until there are VocabSize. Of equally common pairs the one with the smaller left id
 // goes first, then the one with the smaller right id. So the result depends on the texts alone, not on their order or on the
-// number of workers. Hugging Face's BpeTrainer breaks ties in the same way.
+// number of workers. Hugging Face's BpeTrainer breaks ties in the same way. Memory grows with the number of different pieces,
+// not with the texts: those are let go as they are counted.
 func Train(docs iter.Seq[string], opt TrainOptions) (*Tokenizer, error) {
 	if least := 256 + len(opt.SpecialTokens); opt.VocabSize < least || opt.VocabSize > maxTrained {
 		return nil, fmt.Errorf("vocabulary of %d tokens: it wants %d to %d, as each byte and special token is one", opt.VocabSize, least, maxTrained)
@@ -71,6 +73,9 @@ func untrained(opt TrainOptions) (*file, error) {
 		return nil, err
 	}
 	for i, text := range opt.SpecialTokens {
+		if !utf8.ValidString(text) {
+			return nil, fmt.Errorf("special token %.80q is not UTF-8, which a tokenizer.json is", text)
+		}
 		f.Model.Vocab[text] = int32(i)
 		f.AddedTokens = append(f.AddedTokens, addedEntry{ID: int32(i), Content: text, Special: true})
 	}
@@ -121,7 +126,8 @@ func countPieces(docs iter.Seq[string], splits splitters, workers int) map[strin
 	return total
 }
 
-// countBatch adds the pieces of docs to counts, by scanners that know no time. A piece is copied once, so that it does not hold on to its document.
+// countBatch adds the pieces of docs to counts, by scanners that know no time. A piece is copied once, so that it does not hold
+// on to its document.
 func countBatch(counts map[string]*int64, splits splitters, docs []string) {
 	for _, doc := range docs {
 		splits.split(doc, time.Time{}, func(piece string) {

@@ -89,6 +89,7 @@ func TestTrainErrors(t *testing.T) {
 		{VocabSize: 300, SpecialTokens: []string{""}},
 		{VocabSize: 300, SpecialTokens: []string{"<a>", "<a>"}},
 		{VocabSize: 300, SpecialTokens: []string{"!"}},
+		{VocabSize: 300, SpecialTokens: []string{"<\xff>"}},
 	} {
 		if _, err := Train(slices.Values(docs(t)), opt); err == nil {
 			t.Errorf("%+v is accepted", opt)

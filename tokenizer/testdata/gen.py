@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Makes the golden files here with Hugging Face's tokenizers (0.20 or later):
+"""Makes the golden files here with Hugging Face's tokenizers (pip install tokenizers==0.23.3):
 
     python3 gen.py                     trains NAME.json on docs.json for each pattern below, and writes NAME.golden.jsonl
     python3 gen.py TOKENIZER.json N    prints N golden lines for any tokenizer
 
-A golden line has a random text and the ids that the Rust library gives it."""
+A golden line has a text, random but for a few with many marks on a letter, and the ids that the Rust library gives it."""
 import json, os, random, sys
+import tokenizers
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+if tokenizers.__version__ != "0.23.3":
+    sys.exit("tokenizers is %s, and the golden files are made with 0.23.3" % tokenizers.__version__)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SPECIALS = ["<|begin|>", "<|end|>", "<|pad|>"]
@@ -22,6 +26,8 @@ PATTERNS = {
 WORDS = """the The fox's they'll IT'S don'T 'ſ quick 1 12 1234 1/2 ½ ⅷ ٣٤ 0x7f naïve cafe\u0301 é \u1e9b\u0323 Ελληνικά язык हिन्दी 中文 日本語の
 テキスト カ゛ 、 。 「」 🙂 👩‍👩‍👧 -- ====== ... #include <a> <|begin|> <|end|> <|pad <| <|begin <think> a_b x++ (y) {z} $5 µ ª ǅ ʰ ـ \u0301\u0302""".split()
 ODD = list(" \n\r\t\v\f\0'sStT12aZé中ー") + ["\u0085", "\u00a0", "\u3000", "\u2028", "\u200b", "\u200d", "\ufeff", "\ufffd", "\u212b", "  ", "\r\n", " \n ", "\ue000"]
+
+MARKS = ["a" + "\u0301" * 40, "u\u0308" + "\u0323\u0304" * 20 + "e\u0301", "\u0301" * 33 + "e\u0301"]
 
 
 def build(name):
@@ -48,8 +54,7 @@ def text(rnd):
 
 def golden(t, n, out):
     rnd = random.Random(1)
-    for _ in range(n):
-        s = text(rnd)
+    for s in [text(rnd) for _ in range(n)] + MARKS:
         print(json.dumps({"text": s, "ids": t.encode(s, add_special_tokens=False).ids}, ensure_ascii=False, separators=(",", ":")), file=out)
 
 
