@@ -17,7 +17,7 @@ type benchCmd struct {
 
 type benchKernelsCmd struct {
 	JSON    bool          `help:"Print one JSON object."`
-	Time    time.Duration `help:"How long to run each measurement." default:"500ms"`
+	Time    time.Duration `help:"How long to run each measurement." default:"1s"`
 	Threads int           `help:"Threads for the parallel rows; 0 takes every core." default:"0"`
 }
 
@@ -89,71 +89,76 @@ func (b *kernelBench) ceilings() {
 	b.add("float32 FMA peak, one core", b.peak, "GFLOP/s", "", 0)
 }
 
+// turns is how often two things that are compared are measured one after the other: a machine that is shared, its last cache
+// above all, gives more at one time than at another.
+const turns = 8
+
+// best runs each of fs in turns, and returns the best result of each.
+func (b *kernelBench) best(fs ...func(d time.Duration) float64) []float64 {
+	top := make([]float64, len(fs))
+	for range turns {
+		for i, f := range fs {
+			top[i] = max(top[i], f(b.d/turns))
+		}
+	}
+	return top
+}
+
 // square measures n x n x n products.
 func (b *kernelBench) square(threads int) {
-	ops := []struct {
-		name string
-		op   kernel.Op
-	}{{"NT", kernel.NT}, {"NN", kernel.NN}, {"TN", kernel.TN}}
 	one, all := kernel.NewPool(1), kernel.NewPool(threads)
 	defer one.Close()
 	defer all.Close()
 	for _, n := range []int{512, 1024} {
-		for _, o := range ops {
+		for _, o := range []struct {
+			name string
+			op   kernel.Op
+		}{{"NT", kernel.NT}, {"NN", kernel.NN}, {"TN", kernel.TN}} {
 			pr := product(n, n, n)
-			single := b.rate(one, o.op, kernel.F32, pr, b.d)
-			b.add(fmt.Sprintf("sgemm %d %s, one core", n, o.name), single, "GFLOP/s", "peak", b.peak)
-			if n < 1024 {
-				continue
-			}
-			b.add(fmt.Sprintf("sgemm %d %s, %d threads", n, o.name, all.Workers()), b.rate(all, o.op, kernel.F32, pr, b.d), "GFLOP/s", "one core", single)
-			b.add(fmt.Sprintf("bf16 gemm %d %s, one core", n, o.name), b.rate(one, o.op, kernel.BF16, pr, b.d), "GFLOP/s", "float32", single)
+			r := b.best(rate(one, o.op, kernel.F32, pr), rate(all, o.op, kernel.F32, pr), rate(one, o.op, kernel.BF16, pr))
+			b.add(fmt.Sprintf("sgemm %d %s, one core", n, o.name), r[0], "GFLOP/s", "peak", b.peak)
+			b.add(fmt.Sprintf("sgemm %d %s, %d threads", n, o.name, all.Workers()), r[1], "GFLOP/s", "one core", r[0])
+			b.add(fmt.Sprintf("bf16 gemm %d %s, one core", n, o.name), r[2], "GFLOP/s", "float32", r[0])
 		}
 	}
 }
 
 // skinny measures few rows against a square weight, as decoding and experts have them: the weight as it is, and packed once
-// beforehand, as an engine keeps it.
+// beforehand, as an engine keeps it. One row is reported by the bytes of its weights, more by their operations.
 func (b *kernelBench) skinny() {
 	one := kernel.NewPool(1)
 	defer one.Close()
 	for _, m := range []int{1, 2, 4, 8, 16} {
-		pr := product(m, skinnySize, skinnySize)
+		plain := product(m, skinnySize, skinnySize)
+		packed := plain
+		packed.Packed = kernel.Pack(kernel.NT, kernel.F32, skinnySize, skinnySize, plain.B, skinnySize)
 		name := fmt.Sprintf("float32 %d x %d x %d NT", m, skinnySize, skinnySize)
-		b.addSkinny(name, one, pr)
-		pr.Packed = kernel.Pack(kernel.NT, kernel.F32, skinnySize, skinnySize, pr.B, skinnySize)
-		b.addSkinny(name+", packed", one, pr)
+		read := func(d time.Duration) float64 { return kernel.ReadBandwidth(plain.B, d) }
+		r := b.best(rate(one, kernel.NT, kernel.F32, plain), rate(one, kernel.NT, kernel.F32, packed), read)
+		if m > 1 {
+			b.add(name, r[0], "GFLOP/s", "peak", b.peak)
+			b.add(name+", packed", r[1], "GFLOP/s", "peak", b.peak)
+			continue
+		}
+		const bytesPerFLOP = 4.0 / 2 // a weight of 4 bytes is one multiply-add
+		b.add("read bandwidth, 16 MiB, one core", r[2], "GB/s", "", 0)
+		b.add(name, r[0]*bytesPerFLOP, "GB/s", "read bandwidth", r[2])
+		b.add(name+", packed", r[1]*bytesPerFLOP, "GB/s", "read bandwidth", r[2])
 	}
 }
 
-// addSkinny reports one row by the bytes of its weights, more by their operations. Bandwidth is measured in turns with the row,
-// as a cache that other programs share gives more at one time than at another.
-func (b *kernelBench) addSkinny(name string, one *kernel.Pool, pr kernel.Product) {
-	if pr.M > 1 {
-		b.add(name, b.rate(one, kernel.NT, kernel.F32, pr, b.d), "GFLOP/s", "peak", b.peak)
-		return
-	}
-	row, read := 0.0, 0.0
-	for range turns {
-		read = max(read, kernel.ReadBandwidth(pr.B, b.d/turns))
-		row = max(row, b.rate(one, kernel.NT, kernel.F32, pr, b.d/turns)/2*4) // a weight of 4 bytes is one multiply-add
-	}
-	b.add(name, row, "GB/s", fmt.Sprintf("read bandwidth, %.1f", read/giga), read)
-}
-
-// turns is how often two things that are compared are measured one after the other.
-const turns = 5
-
-// rate is the best FLOP/s of a product over several tries.
-func (b *kernelBench) rate(p *kernel.Pool, op kernel.Op, prec kernel.Precision, pr kernel.Product, d time.Duration) float64 {
-	p.Gemm(op, prec, pr)
-	best := time.Duration(1 << 62)
-	for start := time.Now(); time.Since(start) < d; {
-		t := time.Now()
+// rate measures a product: the best FLOP/s of several tries.
+func rate(p *kernel.Pool, op kernel.Op, prec kernel.Precision, pr kernel.Product) func(d time.Duration) float64 {
+	return func(d time.Duration) float64 {
 		p.Gemm(op, prec, pr)
-		best = min(best, time.Since(t))
+		best := time.Duration(1 << 62)
+		for start := time.Now(); time.Since(start) < d; {
+			t := time.Now()
+			p.Gemm(op, prec, pr)
+			best = min(best, time.Since(t))
+		}
+		return 2 * float64(pr.M) * float64(pr.N) * float64(pr.K) / best.Seconds()
 	}
-	return 2 * float64(pr.M) * float64(pr.N) * float64(pr.K) / best.Seconds()
 }
 
 // product is random matrices; square ones fit every Op.
