@@ -40,13 +40,17 @@ type Model struct {
 
 	dev       device.Device
 	precision device.Precision
+	recompute bool
 	rope      nn.RoPE
 	params    []*tensor.Param
+	layers    []*Block    // Blocks, then those of the MTP modules
+	loads     [][]float32 // [E] for each mixture of experts: space for UpdateBiases
 }
 
 // Options say what a model is made for.
 type Options struct {
 	Train     bool             // with gradients
+	Recompute bool             // keep layers' inputs alone for Backward and compute the rest again: less memory, a third more work
 	Precision device.Precision // of the products
 	Positions int              // the longest sequence; 0 is the config's max_position_embeddings
 }
@@ -58,7 +62,7 @@ func New(cfg *config.Config, dev device.Device, opt Options) *Model {
 		positions = cfg.MaxPositionEmbeddings
 	}
 	b := &nn.Builder{Dev: dev, Precision: opt.Precision, Train: opt.Train}
-	m := &Model{Config: cfg, dev: dev, precision: opt.Precision}
+	m := &Model{Config: cfg, dev: dev, precision: opt.Precision, recompute: opt.Recompute}
 	m.rope = nn.NewRoPE(dev, cfg.RoPEFrequencies(), cfg.RoPEMagnitude(), positions)
 	m.Embedding = b.Embedding("model.embed_tokens.weight", cfg.VocabSize, cfg.HiddenSize)
 	for i := range cfg.NumHiddenLayers {
@@ -74,6 +78,15 @@ func New(cfg *config.Config, dev device.Device, opt Options) *Model {
 		m.MTP = append(m.MTP, newMTP(b, cfg, k, m.Embedding, m.rope))
 	}
 	m.params = b.Params
+	m.layers = slices.Clone(m.Blocks)
+	for _, d := range m.MTP {
+		m.layers = append(m.layers, d.Block)
+	}
+	for _, l := range m.layers {
+		if l.MoE != nil {
+			m.loads = append(m.loads, make([]float32, cfg.NRoutedExperts))
+		}
+	}
 	return m
 }
 
@@ -104,25 +117,6 @@ func (m *Model) Init(seed uint64, std float64) {
 // InitStd is V3's standard deviation, 0.006 at a width of 7168, for another width: the variance of a product's output stays
 // the same when it goes with one over the width.
 func InitStd(hidden int) float64 { return 0.006 * math.Sqrt(7168/float64(hidden)) }
-
-// gates are those of all mixtures of experts, by layer, MTP modules last.
-func (m *Model) gates() iter.Seq[*Gate] {
-	return func(yield func(*Gate) bool) {
-		for _, l := range m.layers() {
-			if l.MoE != nil && !yield(l.MoE.Gate) {
-				return
-			}
-		}
-	}
-}
-
-func (m *Model) layers() []*Block {
-	all := slices.Clone(m.Blocks)
-	for _, d := range m.MTP {
-		all = append(all, d.Block)
-	}
-	return all
-}
 
 // Weights is where Load reads from: a safetensors.Reader is one.
 type Weights interface {

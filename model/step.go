@@ -8,9 +8,25 @@ import (
 type Objective struct {
 	MTPWeight float64
 	Balance   float64
+	// Whole is what the means are over where a batch is one of several that make up a step: gradients and losses of the
+	// batches then add up to those of the step. nil is the batch alone.
+	Whole *Count
 }
 
-// Loss is a batch's, each part a mean over its own targets in nats, unweighted; Balance is already multiplied by α.
+// Count is the number of things that the parts of a loss are means over.
+type Count struct {
+	Targets   []int // of the main loss, then of each MTP depth
+	Sequences int   // of the balance loss
+}
+
+// Reset makes c a count of nothing.
+func (c *Count) Reset() {
+	clear(c.Targets)
+	c.Sequences = 0
+}
+
+// Loss is a batch's, each part a mean over its own targets in nats, unweighted; Balance is already multiplied by α. MTP is valid
+// until the state is used again.
 type Loss struct {
 	Main    float64
 	MTP     []float64
@@ -45,12 +61,16 @@ type State struct {
 	loss   tensor.Mat // [T, 1]
 	losses []float32  // loss on the host
 
-	// gradients, for training alone
-	dx, dy, dNorm tensor.Mat // [T, D]
+	// for training alone
+	dx, dy, dNorm tensor.Mat // [T, D] gradients
+	again         tensor.Mat // [T, D] the output of a layer that is computed again
 	dense, moe    blockGrads
+	mtpLosses     []float64
+	count         Count // of the batch
 }
 
-// NewState allocates for batches of t tokens. Without train the state serves Logits and Evaluate only.
+// NewState allocates for batches of t tokens. Without train the state serves Logits and Evaluate only. Layers of one kind share
+// what they keep for Backward where a model recomputes; only the layers' inputs and the experts' choice are kept for each.
 func (m *Model) NewState(t int, train bool) *State {
 	mat := func(cols int, d tensor.DType) tensor.Mat { return m.dev.Alloc(t, cols, d) }
 	d := m.Config.HiddenSize
@@ -68,9 +88,12 @@ func (m *Model) NewState(t int, train bool) *State {
 	for i, l := range m.Blocks {
 		isMoE := l.MoE != nil
 		saved, ok := last[isMoE]
-		if train || !ok {
+		switch {
+		case !ok || train && !m.recompute:
 			saved = l.newSaved(t)
 			last[isMoE] = saved
+		case train && isMoE:
+			saved.moe.gate = l.MoE.Gate.newSaved(t)
 		}
 		s.blocks = append(s.blocks, saved)
 		switch {
@@ -86,14 +109,23 @@ func (m *Model) NewState(t int, train bool) *State {
 		s.mtp = append(s.mtp, p.newSaved(t))
 	}
 	if train {
-		s.dx, s.dy, s.dNorm = mat(d, tensor.F32), mat(d, tensor.F32), mat(d, tensor.F32)
-		for _, l := range m.layers() {
+		s.dx, s.dy, s.dNorm, s.again = mat(d, tensor.F32), mat(d, tensor.F32), mat(d, tensor.F32), spare
+		for _, l := range m.layers {
 			if g := s.grads(l); g.h.IsZero() {
 				*g = l.newGrads(t)
 			}
 		}
+		s.mtpLosses = make([]float64, len(m.MTP))
 	}
 	return s
+}
+
+// block is what layer i keeps, MTP modules last.
+func (s *State) block(i int) *blockSaved {
+	if i < len(s.blocks) {
+		return &s.blocks[i]
+	}
+	return &s.mtp[i-len(s.blocks)].block
 }
 
 func (s *State) grads(l *Block) *blockGrads {
@@ -180,31 +212,44 @@ func (m *Model) Evaluate(s *State, b Batch) []float32 {
 
 // Gradients computes the loss of b and adds its derivative to every parameter's G. The gates' loads count the batch.
 func (m *Model) Gradients(s *State, b Batch, o Objective) Loss {
-	m.forward(s, b)
-	for _, z := range []tensor.Mat{s.dNorm, s.dy} {
-		m.dev.Zero(z)
+	if o.Whole == nil {
+		s.count.Reset()
+		m.Count(&s.count, b)
+		o.Whole = &s.count
 	}
+	balance := float32(0)
+	if o.Balance != 0 {
+		balance = float32(o.Balance * float64(len(b.Starts)-1) / float64(o.Whole.Sequences))
+	}
+	m.forward(s, b)
+	m.dev.Zero(s.dNorm)
+	m.dev.Zero(s.dy)
 	var loss Loss
-	balance := float32(o.Balance)
-	loss.Main = m.headLoss(s, s.dNorm, s.norm, s.rows.targets, b.Targets, 0, 1, b)
-	loss.MTP = m.mtpGradients(s, b, o)
+	loss.Main = m.headLoss(s, s.dNorm, s.norm, s.rows.targets, o.Whole.Targets[0], 1)
+	loss.MTP = m.mtpGradients(s, o, balance)
 	m.Norm.Backward(s.dy, s.dNorm, s.x[len(m.Blocks)], s.rstd)
 	for i := len(m.Blocks) - 1; i >= 0; i-- {
+		if m.recompute && i < len(m.Blocks)-1 {
+			m.Blocks[i].Forward(s.again, s.x[i], &s.rows, &s.blocks[i])
+		}
 		m.dev.Zero(s.dx)
 		m.Blocks[i].Backward(s.dx, s.dy, &s.rows, balance, &s.blocks[i], s.grads(m.Blocks[i]))
 		s.dx, s.dy = s.dy, s.dx
 	}
 	m.Embedding.Backward(s.dy, s.rows.ids)
-	loss.Balance = m.afterRouting(s, balance)
+	ran := m.layers
+	if loss.MTP == nil {
+		ran = m.layers[:len(m.Blocks)]
+	}
+	loss.Balance = m.afterRouting(s, ran, balance)
 	return loss
 }
 
 // mtpGradients runs the MTP modules forward and backward, adding the gradient of h^0 to s.dy.
-func (m *Model) mtpGradients(s *State, b Batch, o Objective) []float64 {
+func (m *Model) mtpGradients(s *State, o Objective, balance float32) []float64 {
 	if len(m.MTP) == 0 || o.MTPWeight == 0 {
 		return nil
 	}
-	losses := make([]float64, len(m.MTP))
 	h := s.x[len(m.Blocks)]
 	for k, p := range m.MTP {
 		p.Forward(h, &s.rows, &s.mtp[k])
@@ -217,73 +262,87 @@ func (m *Model) mtpGradients(s *State, b Batch, o Objective) []float64 {
 			dhPrev = s.mtp[k-1].dH
 		}
 		m.dev.Zero(s.dx)
-		losses[k] = m.headLoss(s, s.dx, s.mtp[k].norm, s.mtp[k].targets, b.Targets, k+1, o.MTPWeight/float64(len(m.MTP)), b)
-		m.MTP[k].Backward(dhPrev, s.dx, &s.rows, float32(o.Balance), &s.mtp[k], s.grads(m.MTP[k].Block))
+		s.mtpLosses[k] = m.headLoss(s, s.dx, s.mtp[k].norm, s.mtp[k].targets, o.Whole.Targets[k+1], o.MTPWeight/float64(len(m.MTP)))
+		m.MTP[k].Backward(dhPrev, s.dx, &s.rows, balance, &s.mtp[k], s.grads(m.MTP[k].Block))
 	}
-	return losses
+	return s.mtpLosses
 }
 
-// headLoss returns the mean loss over the targets of one depth and adds weight times its gradient to dx and the head.
-func (m *Model) headLoss(s *State, dx, x, deviceTargets tensor.Mat, targets []int32, depth int, weight float64, b Batch) float64 {
-	valid := 0
+// Count adds what b has to c.
+func (m *Model) Count(c *Count, b Batch) {
+	if len(c.Targets) == 0 {
+		c.Targets = make([]int, len(m.MTP)+1)
+	}
 	for j, lo := range b.Starts[:len(b.Starts)-1] {
-		for i := int(lo) + depth; i < int(b.Starts[j+1]); i++ {
-			if targets[i] >= 0 {
-				valid++
+		for i, target := range b.Targets[lo:b.Starts[j+1]] {
+			if target < 0 {
+				continue
+			}
+			for depth := range min(i, len(m.MTP)) + 1 { // depth k's target of row i-k
+				c.Targets[depth]++
 			}
 		}
 	}
-	if valid == 0 {
+	c.Sequences += len(b.Starts) - 1
+}
+
+// headLoss returns the loss of one depth, a mean over targets, and adds weight times its gradient to dx and the head.
+func (m *Model) headLoss(s *State, dx, x, deviceTargets tensor.Mat, targets int, weight float64) float64 {
+	if targets == 0 {
 		return 0
 	}
-	m.dev.HeadLoss(s.loss, dx, m.Head.G, x, m.Head.W, deviceTargets, float32(weight/float64(valid)), m.precision)
+	m.dev.HeadLoss(s.loss, dx, m.Head.G, x, m.Head.W, deviceTargets, float32(weight/float64(targets)), m.precision)
 	m.dev.Read(s.losses, s.loss)
 	sum := 0.0
 	for _, l := range s.losses {
 		sum += float64(l)
 	}
-	return sum / float64(valid)
+	return sum / float64(targets)
 }
 
-// afterRouting counts the gates' loads and returns the balance loss.
-func (m *Model) afterRouting(s *State, balance float32) float64 {
-	sum := 0.0
-	count := func(l *Block, saved *blockSaved) {
+// afterRouting counts the loads of the gates of the layers that ran and returns the balance loss.
+func (m *Model) afterRouting(s *State, ran []*Block, balance float32) (sum float64) {
+	for i, l := range ran {
 		if l.MoE == nil {
-			return
+			continue
 		}
-		g, r := l.MoE.Gate, saved.moe.gate.routing
+		g, r := l.MoE.Gate, s.block(i).moe.gate.routing
 		m.dev.AddLoad(g.Load, r)
 		if balance != 0 {
 			sum += m.dev.BalanceLoss(r, g.spec, balance, s.rows.starts)
 		}
 	}
-	for i, l := range m.Blocks {
-		count(l, &s.blocks[i])
-	}
-	for k, p := range m.MTP {
-		count(p.Block, &s.mtp[k].block)
-	}
 	return sum
 }
 
-// UpdateBiases ends a step: it moves every gate's bias by speed and returns MaxVio, the largest (max load - mean load) /
-// mean load of any layer. It reads the loads from the device.
-func (m *Model) UpdateBiases(speed float64) (maxVio float64) {
-	load := make([]float32, m.Config.NRoutedExperts)
-	for g := range m.gates() {
-		m.dev.Read(load, g.Load)
-		sum, most := 0.0, 0.0
-		for _, n := range load {
-			sum += float64(n)
-			most = max(most, float64(n))
+// Balance is how evenly a step's tokens went to the experts.
+type Balance struct {
+	MaxVio float64     // the largest (max load - mean load) / mean load of any layer
+	Load   [][]float32 // by mixture, MTP modules last: each expert's load over the mean; valid until the next call
+}
+
+// UpdateBiases ends a step: it moves every gate's bias by speed and forgets the loads. It reads them from the device.
+func (m *Model) UpdateBiases(speed float64) Balance {
+	b := Balance{Load: m.loads}
+	mixture := 0
+	for _, l := range m.layers {
+		if l.MoE == nil {
+			continue
 		}
-		if mean := sum / float64(len(load)); mean > 0 {
-			maxVio = max(maxVio, most/mean-1)
+		g, load := l.MoE.Gate, m.loads[mixture]
+		mixture++
+		m.dev.Read(load, g.Load)
+		mean := float32(0)
+		for _, n := range load {
+			mean += n / float32(len(load))
+		}
+		for e := range load {
+			load[e] /= max(mean, 1e-9)
+			b.MaxVio = max(b.MaxVio, float64(load[e])-1)
 		}
 		g.UpdateBias(float32(speed))
 	}
-	return maxVio
+	return b
 }
 
 // ZeroGradients forgets all gradients.

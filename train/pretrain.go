@@ -108,7 +108,7 @@ func (r *run) step(i int) (stepResult, error) {
 	if math.IsNaN(s.norm) || math.IsInf(s.norm, 0) {
 		return s, fmt.Errorf("step %d: the gradient is not finite (loss %g): lower train.lr", i+1, s.loss.Main)
 	}
-	s.maxVio = r.model.UpdateBiases(t.BiasSpeed)
+	s.maxVio = r.model.UpdateBiases(t.BiasSpeed).MaxVio
 	return s, nil
 }
 
