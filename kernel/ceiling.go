@@ -8,6 +8,19 @@ func FMAPeak(d time.Duration) float64 {
 	return best(d, func() float64 { return float64(fmaLoop(rounds)) })
 }
 
+// FMAPeakOf is FMAPeak summed over so many cores, all measured at once.
+func FMAPeakOf(cores int, d time.Duration) float64 {
+	rates := make(chan float64)
+	for range cores {
+		go func() { rates <- FMAPeak(d) }()
+	}
+	sum := 0.0
+	for range cores {
+		sum += <-rates
+	}
+	return sum
+}
+
 // ReadBandwidth measures how fast one core reads buf again and again, in bytes/s: the best of runs over d.
 func ReadBandwidth(buf []float32, d time.Duration) float64 {
 	return best(d, func() float64 {

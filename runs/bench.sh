@@ -34,11 +34,13 @@ build=$(echo "$(date +%s.%N) - $build_start" | bc)
 	echo
 	echo "## A training step"
 	echo
-	echo "\`go test ./model -run xxx -bench Step\`: the shape of runs/stories.toml's first draft (model/testdata/stories.json), 16 x 256 tokens, forward and"
-	echo "backward, float32. FLOPs by cost.TrainingFLOPs."
+	echo "\`sprat bench train --config runs/s.json\`: 30 M parameters, 13.5 M activated; forward, backward, clipping, AdamW, biases. FLOPs by"
+	echo "cost.TrainingFLOPs; the peak is that of float32 multiply-adds on both cores in the same run."
 	echo
-	go test ./model -run xxx -bench Step -benchtime 8x | sed -n 's/^BenchmarkStep[^ ]* */    /p'
-	echo
+	for precision in fp32 bf16; do
+		"$tmp/sprat" bench train --config runs/s.json --precision "$precision" --time 30s | sed 's/^/    /'
+		echo
+	done
 	echo "## Tokenizer"
 	echo
 	echo "\`go test ./tokenizer -run xxx -bench . -benchtime 1x -count 3\`: encoding cold on one core, training 100 MB at vocabulary 32k."

@@ -191,6 +191,8 @@ func TestMistakesAreOneLine(t *testing.T) {
 		{"train-tokenizer " + runFile + ` --set data.train=["/nowhere.txt"]`, exitFailed, "/nowhere.txt"},
 		{"tokenize --decode --model /nowhere", exitFailed, "/nowhere"},
 		{"bench kernels --time 0s", exitUsage, "--time"},
+		{"bench train --config " + filepath.Join(bad, "config.json"), exitFailed, "vocab_size"},
+		{"bench train --config x --batch 1000000000", exitUsage, "--batch"},
 	} {
 		_, errs, status := sprat(t, "", strings.Split(c.args, " ")...)
 		if status != c.status {

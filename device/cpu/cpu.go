@@ -90,6 +90,9 @@ func New(threads int) *Device {
 // Close ends the threads. Memory from Alloc stays valid.
 func (d *Device) Close() { d.pool.Close() }
 
+// Threads is the number of threads, the caller's among them.
+func (d *Device) Threads() int { return d.pool.Workers() }
+
 // gemm runs the products in d.products.
 func (d *Device) gemm(op kernel.Op, p device.Precision) {
 	d.pool.Gemm(op, precision(p), d.products...)
