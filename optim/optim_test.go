@@ -1,11 +1,13 @@
 package optim
 
 import (
+	"iter"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"sprat/device"
 	"sprat/device/cpu"
 	"sprat/tensor"
 )
@@ -99,5 +101,87 @@ func TestWarmupCosine(t *testing.T) {
 	}
 	if got := WarmupCosine(0, 0, 1, peak, floor); got != peak {
 		t.Errorf("a run of one step: %v, want %v", got, peak)
+	}
+}
+
+// testParams are parameters of the kinds that models have.
+func testParams(dev device.Device) []*tensor.Param {
+	matrix := func(name string, rows, cols int) *tensor.Param {
+		return &tensor.Param{Name: name, Shape: []int{rows, cols}, W: dev.Alloc(rows, cols, tensor.F32), G: dev.Alloc(rows, cols, tensor.F32)}
+	}
+	params := []*tensor.Param{
+		matrix("model.embed_tokens.weight", 11, 6),
+		{Name: "model.norm.weight", Shape: []int{6}, W: dev.Alloc(1, 6, tensor.F32), G: dev.Alloc(1, 6, tensor.F32)},
+		matrix("a.weight", 8, 6), matrix("b.weight", 6, 9), matrix("c.weight", 8, 6),
+		{Name: "bias", Shape: []int{4}, W: dev.Alloc(1, 4, tensor.F32), Frozen: true},
+		matrix("lm_head.weight", 11, 6),
+	}
+	rng := rand.New(rand.NewPCG(8, 9))
+	for _, p := range params {
+		for i := range p.W.Host() {
+			p.W.Host()[i] = float32(rng.NormFloat64())
+		}
+	}
+	return params
+}
+
+// fillGradients draws the gradients of a step.
+func fillGradients(params []*tensor.Param, step int) {
+	rng := rand.New(rand.NewPCG(21, uint64(step)))
+	for _, p := range params {
+		if !p.G.IsZero() {
+			for i := range p.G.Host() {
+				p.G.Host()[i] = float32(rng.NormFloat64())
+			}
+		}
+	}
+}
+
+var makers = map[string]func(device.Device, iter.Seq[*tensor.Param], float64) *Optimizer{"AdamW": NewAdamW}
+
+// A run that is cut, its state carried over into a new optimizer, ends in the same bits as one that is not.
+func TestStateGoesOn(t *testing.T) {
+	for name, make := range makers {
+		t.Run(name, func(t *testing.T) {
+			dev := cpu.New(2)
+			defer dev.Close()
+			whole, cut := testParams(dev), testParams(dev)
+			a, b := make(dev, slices.Values(whole), 0.1), make(dev, slices.Values(cut), 0.1)
+			for step := range 6 {
+				if step == 3 {
+					next := make(dev, slices.Values(cut), 0.1)
+					next.Steps = b.Steps
+					held := map[string][]float32{}
+					for name, m := range b.State() {
+						held[name] = slices.Clone(m.Host())
+					}
+					for name, m := range next.State() {
+						dev.Upload(m, held[name])
+						delete(held, name)
+					}
+					if len(held) > 0 {
+						t.Fatalf("%d matrices have no place in the new optimizer", len(held))
+					}
+					b = next
+				}
+				fillGradients(whole, step)
+				fillGradients(cut, step)
+				a.Step(0.01, 1)
+				b.Step(0.01, 1)
+			}
+			for i, p := range whole {
+				if !slices.Equal(p.W.Host(), cut[i].W.Host()) {
+					t.Errorf("%s differs", p.Name)
+				}
+			}
+		})
+	}
+}
+
+func TestStateCanStop(t *testing.T) {
+	dev := cpu.New(1)
+	defer dev.Close()
+	for range NewAdamW(dev, slices.Values(testParams(dev)), 0).State() {
+		break
 	}
 }

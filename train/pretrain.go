@@ -63,7 +63,7 @@ type run struct {
 	cfg     *config.Config
 	model   *model.Model
 	state   *model.State
-	opt     *optim.AdamW
+	opt     *optim.Optimizer
 	batches *data.Batches
 	batch   model.Batch
 	valid   *data.Corpus
