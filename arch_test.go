@@ -26,6 +26,7 @@ var levels = map[string]int{
 	"cost":              1,
 	"nn":                2,
 	"model":             3,
+	"report":            3,
 	"optim":             3,
 	"data":              3,
 	"train":             4,
