@@ -24,6 +24,7 @@ var levels = map[string]int{
 	"device/cpu":        1,
 	"device/devicetest": 1,
 	"cost":              1,
+	"tasks":             1,
 	"nn":                2,
 	"model":             3,
 	"report":            3,

@@ -1,0 +1,273 @@
+package tasks
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"math"
+	"math/big"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var difficulties = []float64{0, 0.3, 0.6, 1, 1.25, 2, MaxDifficulty}
+
+// problems calls f with a few thousand problems of every family, at every difficulty.
+func problems(t *testing.T, f func(t *testing.T, difficulty float64, p Problem, rng *rand.Rand)) {
+	for _, family := range Families() {
+		t.Run(family.Name, func(t *testing.T) {
+			for _, d := range difficulties {
+				for seed := range uint64(400) {
+					rng := rand.New(rand.NewPCG(seed, math.Float64bits(d)))
+					p := family.Generate(rng, d)
+					f(t, d, p, rng)
+					if t.Failed() {
+						t.Fatalf("at difficulty %v, seed %d: %+v", d, seed, p)
+					}
+				}
+			}
+		})
+	}
+}
+
+// words returns the solution's text: all of it, and what is claimed to be true.
+func words(solution []Segment) (all, claimed string) {
+	for _, s := range solution {
+		all += s.Text
+		if s.Kind != Slip {
+			claimed += s.Text
+		} else {
+			claimed += "\n"
+		}
+	}
+	return all, claimed
+}
+
+func TestSolutionsAndVerifiersAgree(t *testing.T) {
+	problems(t, func(t *testing.T, d float64, p Problem, rng *rand.Rand) {
+		if !p.Verify(p.Answer) {
+			t.Errorf("answer %q is refused", p.Answer)
+		}
+		if !p.Verify("  " + p.Answer + "\n") {
+			t.Errorf("answer %q is refused with space around it", p.Answer)
+		}
+		if !p.graded {
+			return
+		}
+		all, claimed := words(p.Solve(rng))
+		if limit := 700 * max(1, d*d); float64(len(all)) > limit {
+			t.Errorf("a solution of %d characters, more than %v:\n%s", len(all), limit, all)
+		}
+		if !strings.HasSuffix(all, "\n") {
+			t.Errorf("the solution ends within a line:\n%s", all)
+		}
+		for _, line := range strings.Split(claimed, "\n") {
+			checkArithmetic(t, line)
+		}
+	})
+}
+
+// equations matches a=b and a=b=c of numbers, signs and brackets, with the letters around it, if any.
+var equations = regexp.MustCompile(`[a-zA-Z]*[-+*/()0-9]+(=[a-zA-Z]*[-+*/()0-9]+)+[a-zA-Z]*`)
+
+func checkArithmetic(t *testing.T, line string) {
+	for _, equation := range equations.FindAllString(line, -1) {
+		if strings.ContainsFunc(equation, func(r rune) bool { return r >= 'A' }) {
+			continue // of unknowns
+		}
+		var first *big.Rat
+		for side := range strings.SplitSeq(equation, "=") {
+			value := evaluate(side)
+			if value == nil {
+				t.Errorf("%q of %q is no expression", side, line)
+				return
+			}
+			if first != nil && first.Cmp(value) != 0 {
+				t.Errorf("%q is not true", line)
+			}
+			first = value
+		}
+	}
+}
+
+// evaluate is the value of an expression by Go's own parser: nothing of the package is used.
+func evaluate(s string) *big.Rat {
+	zeros := regexp.MustCompile(`\b0+(\d)`)
+	e, err := parser.ParseExpr(zeros.ReplaceAllString(s, "$1"))
+	if err != nil {
+		return nil
+	}
+	return value(e)
+}
+
+func value(e ast.Expr) *big.Rat {
+	switch e := e.(type) {
+	case *ast.ParenExpr:
+		return value(e.X)
+	case *ast.BasicLit:
+		r, _ := new(big.Rat).SetString(e.Value)
+		return r
+	case *ast.UnaryExpr:
+		if x := value(e.X); x != nil && e.Op == token.SUB {
+			return x.Neg(x)
+		}
+	case *ast.BinaryExpr:
+		x, y := value(e.X), value(e.Y)
+		switch {
+		case x == nil || y == nil:
+		case e.Op == token.ADD:
+			return x.Add(x, y)
+		case e.Op == token.SUB:
+			return x.Sub(x, y)
+		case e.Op == token.MUL:
+			return x.Mul(x, y)
+		case e.Op == token.QUO && y.Sign() != 0:
+			return x.Quo(x, y)
+		}
+	}
+	return nil
+}
+
+func TestArithmeticIsChecked(t *testing.T) {
+	for line, want := range map[string]bool{"7+5=12, carry 1: 2": true, "007+5=12": true, "7+5=13": false, "so 7*(2-5)=-21=3*-7": true,
+		"8/3=2": false, "3x+1=10": true, "7*=7": false} {
+		inner := &testing.T{}
+		if checkArithmetic(inner, line); inner.Failed() == want {
+			t.Errorf("%q: want %v", line, want)
+		}
+	}
+}
+
+func TestSameSeedSameDocument(t *testing.T) {
+	for _, f := range Families() {
+		write := func() string {
+			rng := rand.New(rand.NewPCG(1, 2))
+			var all []string
+			for range 50 {
+				all = append(all, f.Generate(rng, 1).Document(rng, true).String())
+			}
+			return strings.Join(all, "\n")
+		}
+		if a, b := write(), write(); a != b {
+			t.Errorf("%s: two runs differ:\n%s\n%s", f.Name, a, b)
+		}
+	}
+}
+
+func TestRefusesWhateverIsNotTheAnswer(t *testing.T) {
+	problems(t, func(t *testing.T, d float64, p Problem, rng *rand.Rand) {
+		a := p.Answer
+		for _, reply := range []string{"", " ", ".", "?", "0 1", a + " or " + a, a + "\n" + a, a + ", " + a, a + " " + a, a + "7", "7" + a,
+			"The answer is not " + a, "the right one", "-" + a, a + "?", a + "=" + a + "=" + a, a + "\x00", a + "\xff", "<think>" + a,
+			strings.Repeat("(", maxReply+1), strings.Repeat(a, maxReply), strings.Repeat("9", maxReply), strings.Map(fullWidth, a)} {
+			if reply != a && p.Verify(reply) {
+				t.Errorf("%q is taken for %q", reply, a)
+			}
+		}
+	})
+}
+
+// fullWidth turns a digit into its full-width twin, and a letter too.
+func fullWidth(r rune) rune {
+	if r >= '0' && r <= '9' || r >= 'a' && r <= 'z' {
+		return r - ' ' + 0xFF00
+	}
+	return r
+}
+
+func TestMixture(t *testing.T) {
+	m := Mixture{Start: 0, End: 1, Documents: 2000, Plain: 0.4}
+	if err := m.Check(); err != nil {
+		t.Fatal(err)
+	}
+	plain, n := 0, 0
+	for d := range Documents(3, m) {
+		if want := m.Document(3, n); !slices.Equal(d, want) {
+			t.Fatalf("document %d of the stream is not document %d", n, n)
+		}
+		n++
+		kinds := ""
+		for _, s := range d {
+			if s.Kind.Marker() {
+				kinds += s.Text
+			}
+		}
+		switch kinds {
+		case UserMarker + AssistantMarker:
+			plain++
+		case UserMarker + AssistantMarker + ThinkMarker + EndThinkMarker:
+		default:
+			t.Fatalf("the markers of a document are %s", kinds)
+		}
+	}
+	if n != m.Documents {
+		t.Errorf("%d documents, not %d", n, m.Documents)
+	}
+	if share := float64(plain) / float64(n); math.Abs(share-0.4) > 0.08 {
+		t.Errorf("%.2f without thinking", share)
+	}
+}
+
+func TestMixtureCheck(t *testing.T) {
+	for name, m := range map[string]Mixture{
+		"no documents": {End: 1},
+		"no family":    {End: 1, Documents: 1, Weights: map[string]float64{"chess": 1}},
+		"negative":     {End: 1, Documents: 1, Weights: map[string]float64{"add": -1}},
+		"NaN":          {End: 1, Documents: 1, Weights: map[string]float64{"add": math.NaN()}},
+		"all zero":     {End: 1, Documents: 1, Weights: map[string]float64{"add": 0}},
+		"falling":      {Start: 1, Documents: 1},
+		"too hard":     {End: 9, Documents: 1},
+		"no share":     {End: 1, Documents: 1, Plain: 2},
+	} {
+		if m.Check() == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+func TestNothingHeldOutIsTrainedOn(t *testing.T) {
+	m := Mixture{Start: 0, End: 1, Documents: 1 << 30}
+	for _, f := range Families() {
+		if !f.Graded {
+			continue
+		}
+		m.Weights = map[string]float64{f.Name: 1}
+		trained := map[string]bool{} // by question: the stream hides the keys
+		for i := range 300 {
+			trained[m.Document(1, i*1_000_000)[1].Text] = true
+		}
+		n := 0
+		for p := range Problems(1, f, 1, true, 300) {
+			n++
+			if trained[p.Question] {
+				t.Errorf("%s: %q is held out, and trained on", f.Name, p.Question)
+			}
+		}
+		if n < 50 {
+			t.Errorf("%s: only %d problems are held out", f.Name, n)
+		}
+	}
+}
+
+func TestHeldOutShare(t *testing.T) {
+	for _, f := range Families() {
+		rng := rand.New(rand.NewPCG(1, 1))
+		keys := map[string]bool{}
+		for range 4000 {
+			p := f.Generate(rng, 1)
+			keys[p.Key] = p.HeldOut()
+		}
+		held := 0
+		for _, h := range keys {
+			if h {
+				held++
+			}
+		}
+		if share := float64(held) / float64(len(keys)); f.Graded && math.Abs(share-0.05) > 4*math.Sqrt(0.05/float64(len(keys))) || !f.Graded && held > 0 {
+			t.Errorf("%s: %.3f of %d problems are held out", f.Name, share, len(keys))
+		}
+	}
+}
