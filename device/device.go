@@ -105,7 +105,8 @@ type Device interface {
 	// Attention is causal attention in the explicit form, within each sequence: sequence b is rows [starts[b], starts[b+1]).
 	//   q [T, H·(N+R)], a head's part being [nope | rope]   kv [T, H·(N+V)], a head's part being [k_nope | v]   kR [T, R], one for all heads
 	//   score(t, s) = (q_nope·k_nope + q_rope·kR)·scale, s <= t;   o [T, H·V];   lse [T, H] = log Σ exp(score), for Backward.
-	Attention(o, lse, q, kv, kR tensor.Mat, starts []int32, h Heads)
+	// It raises top [1, H], where it is not the zero Mat, to the largest score of each head. R may be 0, and kR then the zero Mat.
+	Attention(o, lse, top, q, kv, kR tensor.Mat, starts []int32, h Heads)
 	// AttentionBackward recomputes the probabilities from lse; no matrix of T x T is kept.
 	AttentionBackward(dq, dkv, dkR, do, q, kv, kR, o, lse tensor.Mat, starts []int32, h Heads)
 

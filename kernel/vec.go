@@ -112,14 +112,15 @@ func Softmax(x []float32, scale float32) (lse float32) {
 	if len(x) == 0 {
 		panic("kernel: softmax of no elements")
 	}
-	top := float32(scale * maximum(x))
+	top := float32(scale * Max(x))
 	ExpScaled(x, x, scale, top)
 	sum := Sum(x)
 	Scale(x, 1/sum)
 	return top + float32(math.Log(float64(sum)))
 }
 
-func maximum(x []float32) float32 {
+// Max is the largest of x, -Inf of none.
+func Max(x []float32) float32 {
 	n, top := maxBlocks(x)
 	for _, v := range x[n:] {
 		top = max(top, v)

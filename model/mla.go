@@ -104,9 +104,9 @@ func (a *MLA) newSaved(t int) mlaSaved {
 func (a *MLA) Forward(u, h tensor.Mat, b *rows, s *mlaSaved) {
 	cKV, kR := a.project(h, b, s)
 	a.KVANorm.Forward(s.cKVNorm, s.cKVRstd, cKV)
-	a.KVBProj.Forward(s.kv, s.cKVNorm)                            // (2) (5)
-	a.dev.Attention(s.o, s.lse, s.q, s.kv, kR, b.starts, a.heads) // (4) (9) (10)
-	a.OProj.ForwardAdd(u, s.o)                                    // (11)
+	a.KVBProj.Forward(s.kv, s.cKVNorm)                                          // (2) (5)
+	a.dev.Attention(s.o, s.lse, tensor.Mat{}, s.q, s.kv, kR, b.starts, a.heads) // (4) (9) (10)
+	a.OProj.ForwardAdd(u, s.o)                                                  // (11)
 }
 
 // project computes queries and latents, (1) (3) (6) (7) (8), and returns the latter's two parts.

@@ -104,9 +104,9 @@ func (d *timedDevice) SwiGLUBackward(dgu, dy, gu tensor.Mat) {
 	d.Device.SwiGLUBackward(dgu, dy, gu)
 }
 
-func (d *timedDevice) Attention(o, lse, q, kv, kR tensor.Mat, starts []int32, h device.Heads) {
+func (d *timedDevice) Attention(o, lse, top, q, kv, kR tensor.Mat, starts []int32, h device.Heads) {
 	defer d.since("Attention", time.Now())
-	d.Device.Attention(o, lse, q, kv, kR, starts, h)
+	d.Device.Attention(o, lse, top, q, kv, kR, starts, h)
 }
 
 func (d *timedDevice) AttentionBackward(dq, dkv, dkR, do, q, kv, kR, o, lse tensor.Mat, starts []int32, h device.Heads) {

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 
 	"sprat/device"
 	"sprat/kernel"
@@ -25,14 +26,16 @@ func (d *Device) attention(op string, lse, q, kv, kR tensor.Mat, starts []int32,
 	wantHeads(op, h)
 	want(op, "q", q, q.Rows, h.H*(h.N+h.R))
 	want(op, "kv", kv, q.Rows, h.H*(h.N+h.V))
-	want(op, "kR", kR, q.Rows, h.R)
+	if h.R > 0 || !kR.IsZero() {
+		want(op, "kR", kR, q.Rows, h.R)
+	}
 	want(op, "lse", lse, q.Rows, h.H)
 	wantStarts(op, starts, q.Rows)
 	return attention{d, h, starts, view(q), view(kv), view(kR), view(lse)}
 }
 
 func wantHeads(op string, h device.Heads) {
-	if h.H < 1 || h.N < 1 || h.R < 1 || h.V < 1 {
+	if h.H < 1 || h.N < 1 || h.R < 0 || h.V < 1 {
 		panic(fmt.Sprintf("cpu: %s: %d heads of %d + %d, values of %d", op, h.H, h.N, h.R, h.V))
 	}
 }
@@ -67,14 +70,16 @@ func (a *attention) scores(ws *kernel.Workspace, s matrix, head, lo, i0, i1 int)
 type attentionJob struct {
 	attention
 	o      matrix
-	blocks int // of all sequences
+	tops   []float32 // the largest score of each part; nil where nobody asks
+	blocks int       // of all sequences
 }
 
 // Attention implements device.Device.
-func (d *Device) Attention(o, lse, q, kv, kR tensor.Mat, starts []int32, h device.Heads) {
+func (d *Device) Attention(o, lse, top, q, kv, kR tensor.Mat, starts []int32, h device.Heads) {
 	j := &d.jobs.attention
 	*j = attentionJob{attention: d.attention("Attention", lse, q, kv, kR, starts, h)}
 	want("Attention", "o", o, q.Rows, h.H*h.V)
+	optional("Attention", "top", top, 1, h.H)
 	j.o = view(o)
 	for b := 1; b < len(starts); b++ {
 		j.blocks += blocks(starts[b-1], starts[b])
@@ -83,7 +88,14 @@ func (d *Device) Attention(o, lse, q, kv, kR tensor.Mat, starts []int32, h devic
 	for i := range d.workers {
 		grow(&d.workers[i].scores, min(n, queryBlock)*n)
 	}
+	if !top.IsZero() {
+		j.tops = grow(&d.partial, j.blocks*h.H)
+	}
 	d.pool.Run(j, j.blocks*h.H)
+	for part, most := range j.tops {
+		t := view(top).row(0)
+		t[part%h.H] = max(t[part%h.H], most)
+	}
 }
 
 func blocks(start, end int32) int { return (int(end-start) + queryBlock - 1) / queryBlock }
@@ -107,10 +119,17 @@ func (j *attentionJob) Do(worker, part int) {
 	w := &j.dev.workers[worker]
 	p := dense(w.scores, i1-i0, i1-lo)
 	j.scores(w.ws, p, head, lo, i0, i1)
+	most := float32(math.Inf(-1))
 	for i := i0; i < i1; i++ {
 		row, seen := p.row(i-i0), i-lo+1
+		if j.tops != nil {
+			most = max(most, h.Scale*kernel.Max(row[:seen]))
+		}
 		j.lse.row(i)[head] = kernel.Softmax(row[:seen], h.Scale)
 		clear(row[seen:])
+	}
+	if j.tops != nil {
+		j.tops[part] = most
 	}
 	w.ws.Gemm(kernel.NN, kernel.F32, kernel.Product{
 		M: p.rows, N: h.V, K: p.cols,

@@ -60,8 +60,8 @@ func (d unscaled) AttentionBackward(dq, dkv, dkR, do, q, kv, kR, o, lse tensor.M
 // leaking lets a sequence see the one before.
 type leaking struct{ *Device }
 
-func (d leaking) Attention(o, lse, q, kv, kR tensor.Mat, starts []int32, h device.Heads) {
-	d.Device.Attention(o, lse, q, kv, kR, []int32{0, int32(q.Rows)}, h)
+func (d leaking) Attention(o, lse, top, q, kv, kR tensor.Mat, starts []int32, h device.Heads) {
+	d.Device.Attention(o, lse, top, q, kv, kR, []int32{0, int32(q.Rows)}, h)
 }
 
 // biased weighs with the scores that choose.

@@ -51,7 +51,7 @@ func BenchmarkOperations(b *testing.B) {
 		call func()
 	}{
 		{"Linear", 2 * t * dim * vocab / 8, func() { d.Linear(prefix(saved.GateUp, t, 1024), x, head.RowSlice(0, vocab/8), device.F32, false) }},
-		{"Attention", 2 * pairs * float64(h.H*(h.N+h.R+h.V)), func() { d.Attention(o, lse, q, kv, kR, starts, h) }},
+		{"Attention", 2 * pairs * float64(h.H*(h.N+h.R+h.V)), func() { d.Attention(o, lse, tensor.Mat{}, q, kv, kR, starts, h) }},
 		{"AttentionBackward", 2 * pairs * float64(h.H*(3*(h.N+h.R)+2*h.V)), func() {
 			d.AttentionBackward(dq, dkv, dkR, o, q, kv, kR, o, lse, starts, h)
 		}},

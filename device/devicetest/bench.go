@@ -17,6 +17,7 @@ type operand struct {
 	data       []float64 // an input's values, row by row, each of them a float32 or an int32
 	diff       bool      // an input with a gradient, or a result that Backward takes the gradient of
 	adds       bool      // a result that Forward adds to
+	raises     bool      // a result that Forward raises to at least the reference
 	overwrites bool      // an input whose gradient Backward overwrites
 	cotangent  float64   // a result's gradient where it must be one number; 0: random
 	byRow      bool      // row t belongs to token t
@@ -112,7 +113,7 @@ func (b *bench) garbage(x operand) []float64 {
 		switch {
 		case x.ints:
 			noise[i] = -1
-		case !x.adds:
+		case !x.adds && !x.raises:
 			noise[i] = math.NaN()
 		}
 	}

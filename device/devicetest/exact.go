@@ -23,6 +23,7 @@ var exact = []struct {
 	{"sequences apart", sequencesApart},
 	{"latent rows apart", latentRowsApart},
 	{"absorbed attention", absorbed},
+	{"attention without a rotary part", withoutRotary},
 	{"ignored targets", ignoredTargets},
 	{"no rows", noRows},
 	{"wrong shapes", wrongShapes},
@@ -186,15 +187,21 @@ func newAttention(d device.Device, rng *rand.Rand, t int, h device.Heads) attent
 
 // run runs rows [lo, hi), cut into sequences by starts, and returns results and gradients.
 func (c attentionCase) run(d device.Device, lo, hi int, starts ...int32) [][]float64 {
-	q, kv, kR, do := c.q.RowSlice(lo, hi), c.kv.RowSlice(lo, hi), c.kR.RowSlice(lo, hi), c.do.RowSlice(lo, hi)
+	q, kv, do := c.q.RowSlice(lo, hi), c.kv.RowSlice(lo, hi), c.do.RowSlice(lo, hi)
 	t := hi - lo
 	o, lse := f32(d, t, do.Cols), f32(d, t, c.h.H)
-	dq, dkv, dkR := f32(d, t, q.Cols), f32(d, t, kv.Cols), f32(d, t, kR.Cols)
-	d.Attention(o, lse, q, kv, kR, starts, c.h)
+	dq, dkv := f32(d, t, q.Cols), f32(d, t, kv.Cols)
+	var kR, dkR tensor.Mat
+	if c.h.R > 0 {
+		kR, dkR = c.kR.RowSlice(lo, hi), f32(d, t, c.h.R)
+	}
+	d.Attention(o, lse, tensor.Mat{}, q, kv, kR, starts, c.h)
 	d.AttentionBackward(dq, dkv, dkR, do, q, kv, kR, o, lse, starts, c.h)
 	var all [][]float64
 	for _, m := range []tensor.Mat{o, lse, dq, dkv, dkR} {
-		all = append(all, read(d, m))
+		if !m.IsZero() {
+			all = append(all, read(d, m))
+		}
 	}
 	return all
 }
@@ -241,7 +248,7 @@ func absorbed(d device.Device) error {
 	q, latents, wkvb := random(d, rng, past+t, h.H*(h.N+h.R)), random(d, rng, past+t, h.C+h.R), random(d, rng, h.H*(h.N+h.V), h.C)
 	kv, o, lse := f32(d, past+t, h.H*(h.N+h.V)), f32(d, past+t, h.H*h.V), f32(d, past+t, h.H)
 	d.Linear(kv, latents.ColSlice(0, h.C), wkvb, device.F32, false)
-	d.Attention(o, lse, q, kv, latents.ColSlice(h.C, h.C+h.R), []int32{0, past + t}, h)
+	d.Attention(o, lse, tensor.Mat{}, q, kv, latents.ColSlice(h.C, h.C+h.R), []int32{0, past + t}, h)
 
 	last := q.RowSlice(past, past+t)
 	qC, oC, o2 := f32(d, t, h.H*h.C), f32(d, t, h.H*h.C), f32(d, t, h.H*h.V)
@@ -249,6 +256,37 @@ func absorbed(d device.Device) error {
 	d.LatentAttention(oC, qC, last, latents, past, h)
 	d.AbsorbValue(o2, oC, wkvb, h)
 	return near("o", read(d, o2), read(d, o.RowSlice(past, past+t)), usual, 0)
+}
+
+// withoutRotary: with R = 0, and no kR, attention is what it is with rotary parts of zero.
+func withoutRotary(d device.Device) error {
+	const t = 90 // more than a block
+	h := device.Heads{H: 3, N: 6, R: 4, V: 5, Scale: 0.4}
+	rng := rand.New(rand.NewPCG(6, 6))
+	whole := newAttention(d, rng, t, h)
+	d.Zero(whole.kR)
+	for i := range h.H {
+		d.Zero(whole.q.ColSlice(i*(h.N+h.R)+h.N, (i+1)*(h.N+h.R)))
+	}
+	bare := whole
+	bare.h.R, bare.kR, bare.q = 0, tensor.Mat{}, f32(d, t, h.H*h.N)
+	for i := range h.H {
+		d.Copy(bare.q.ColSlice(i*h.N, (i+1)*h.N), whole.q.ColSlice(i*(h.N+h.R), i*(h.N+h.R)+h.N))
+	}
+	want, got := whole.run(d, 0, t, 0, 20, t), bare.run(d, 0, t, 0, 20, t)
+	dq := f32(d, t, h.H*(h.N+h.R), want[2]...)
+	want[2] = nil
+	for i := range t {
+		for j := range h.H {
+			want[2] = append(want[2], read(d, dq.RowSlice(i, i+1).ColSlice(j*(h.N+h.R), j*(h.N+h.R)+h.N))...)
+		}
+	}
+	for i, name := range []string{"o", "lse", "dq", "dkv"} {
+		if err := near(name, got[i], want[i], usual, 0); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ignoredTargets: an ignored row has no loss and no gradient at all, even where its logits are not finite.
@@ -299,8 +337,8 @@ func wrongShapes(d device.Device) error {
 		{"RMSNorm", func() { d.RMSNorm(f32(d, 2, 3), f32(d, 1, 2), f32(d, 2, 3), f32(d, 1, 3), 1) }},
 		{"Embed", func() { d.Embed(f32(d, 2, 3), f32(d, 4, 3), i32(d, 3, 1)) }},
 		{"RoPE", func() { d.RoPE(f32(d, 2, 8), 4, 1, i32(d, 2, 1), f32(d, 9, 2), f32(d, 9, 2), false) }},
-		{"Attention's starts", func() { d.Attention(o, lse, q, kv, kR, []int32{0, 3}, h) }},
-		{"Attention's order", func() { d.Attention(o, lse, q, kv, kR, []int32{0, 3, 2, 4}, h) }},
+		{"Attention's starts", func() { d.Attention(o, lse, tensor.Mat{}, q, kv, kR, []int32{0, 3}, h) }},
+		{"Attention's order", func() { d.Attention(o, lse, tensor.Mat{}, q, kv, kR, []int32{0, 3, 2, 4}, h) }},
 		{"LatentAttention", func() {
 			d.LatentAttention(f32(d, 4, h.H*h.C), f32(d, 4, h.H*h.C), q, f32(d, 5, h.C+h.R), 2, h)
 		}},

@@ -63,6 +63,7 @@ func (x operand) with(set ...func(*operand)) operand {
 func diff(x *operand)       { x.diff = true }
 func byRow(x *operand)      { x.byRow = true }
 func adds(x *operand)       { x.adds = true }
+func raises(x *operand)     { x.raises = true }
 func overwrites(x *operand) { x.overwrites = true }
 func integer(x *operand)    { x.ints = true }
 

@@ -103,9 +103,9 @@ func refDot(a, b []float64) float64 {
 	return sum
 }
 
-func refAttention(q, kv, kR []float64, starts []int32, h device.Heads) (o, lse []float64) {
+func refAttention(q, kv, kR []float64, starts []int32, h device.Heads) (o, lse, top []float64) {
 	t := len(kR) / h.R
-	o, lse = make([]float64, t*h.H*h.V), make([]float64, t*h.H)
+	o, lse, top = make([]float64, t*h.H*h.V), make([]float64, t*h.H), slices.Repeat([]float64{math.Inf(-1)}, h.H)
 	for b := range len(starts) - 1 {
 		for i := int(starts[b]); i < int(starts[b+1]); i++ {
 			for head := range h.H {
@@ -117,6 +117,7 @@ func refAttention(q, kv, kR []float64, starts []int32, h device.Heads) (o, lse [
 				}
 				p, l := refSoftmax(scores)
 				lse[i*h.H+head] = l
+				top[head] = max(top[head], slices.Max(scores))
 				for s, prob := range p {
 					v := kv[((int(starts[b])+s)*h.H+head)*(h.N+h.V)+h.N:][:h.V]
 					for c := range v {
@@ -126,7 +127,7 @@ func refAttention(q, kv, kR []float64, starts []int32, h device.Heads) (o, lse [
 			}
 		}
 	}
-	return o, lse
+	return o, lse, top
 }
 
 func refLatentAttention(qC, q, latents []float64, past int, h device.Heads) []float64 {
