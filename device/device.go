@@ -67,6 +67,15 @@ type AdamWStep struct {
 	GradScale                          float32 // multiplies the gradient first: clipping
 }
 
+// MuonStep is one step's numbers for Muon.
+type MuonStep struct {
+	LR, Momentum, WeightDecay float32
+	GradScale                 float32      // multiplies the gradient first: clipping
+	Scale                     float32      // multiplies the orthogonal matrix
+	Polynomials               [][3]float32 // Newton-Schulz's coefficients, one iteration each
+	Precision                 Precision    // of its products
+}
+
 // Device is the set of operations. One goroutine uses a Device at a time.
 type Device interface {
 	// Alloc returns zeroed memory; it lives as long as something refers to it.
@@ -149,4 +158,10 @@ type Device interface {
 	// AdamW steps w by g, with moments m and v of the same shape: m̂ = m·Correction1, v̂ = v·Correction2,
 	// w -= LR·(m̂/(sqrt(v̂)+Eps) + WeightDecay·w).
 	AdamW(w, m, v, g tensor.Mat, s AdamWStep)
+	// Muon steps matrices w, all of one shape, by their gradients g with momenta m. Each is made orthogonal as a whole:
+	//   m = μ·m + g;   X = g + μ·m (Nesterov);   X /= ‖X‖ + 1e-7;   for each (a, b, c): X = a·X + b·(XXᵀ)X + c·(XXᵀ)²X;
+	//   w -= LR·(Scale·X + WeightDecay·w)
+	Muon(w, m, g []tensor.Mat, s MuonStep)
+	// Mix computes dst = keep·dst + take·src. The zero Mat for src leaves keep·dst.
+	Mix(dst, src tensor.Mat, keep, take float32)
 }

@@ -27,6 +27,9 @@ type Optimizer struct {
 	dev    device.Device
 	params []*tensor.Param // all, in the model's order
 	adamW  []adamW
+	muon   []*muon
+
+	precision device.Precision // of Muon's products
 }
 
 // NewAdamW makes an optimizer that moves everything by AdamW. It allocates two numbers for each weight.
@@ -70,12 +73,20 @@ func (o *Optimizer) Step(lr, clip float64) (norm float64) {
 	}
 	o.Steps++
 	o.stepAdamW(lr, scale)
+	o.stepMuon(lr, scale)
 	return norm
 }
 
 // State yields the optimizer's own matrices, which are zero at first: m.KEY and, where AdamW moves the parameter KEY, v.KEY.
 func (o *Optimizer) State() iter.Seq2[string, tensor.Mat] {
 	return func(yield func(string, tensor.Mat) bool) {
+		for _, u := range o.muon {
+			for i, name := range u.names {
+				if !yield("m."+name, u.m[i]) {
+					return
+				}
+			}
+		}
 		for _, a := range o.adamW {
 			if !yield("m."+a.param.Name, a.m) || !yield("v."+a.param.Name, a.v) {
 				return

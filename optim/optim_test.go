@@ -74,12 +74,22 @@ func TestNotFiniteGradientChangesNothing(t *testing.T) {
 	defer dev.Close()
 	p := &tensor.Param{Shape: []int{2, 2}, W: dev.Alloc(2, 2, tensor.F32), G: dev.Alloc(2, 2, tensor.F32)}
 	p.G.Host()[3] = float32(math.NaN())
-	opt := NewAdamW(dev, slices.Values([]*tensor.Param{p}), 0)
-	if norm := opt.Step(1, 1); !math.IsNaN(norm) {
-		t.Errorf("norm %v, want NaN", norm)
-	}
-	if w := p.W.Host(); w[0] != 0 || w[3] != 0 {
-		t.Errorf("weights moved to %v", w)
+	for name, make := range makers {
+		opt := make(dev, slices.Values([]*tensor.Param{p}), 0)
+		if norm := opt.Step(1, 1); !math.IsNaN(norm) {
+			t.Errorf("%s: norm %v, want NaN", name, norm)
+		}
+		if opt.Steps != 0 {
+			t.Errorf("%s: it counts as a step", name)
+		}
+		for state, m := range opt.State() {
+			if m.Host()[0] != 0 || m.Host()[3] != 0 {
+				t.Errorf("%s: %s moved to %v", name, state, m.Host())
+			}
+		}
+		if w := p.W.Host(); w[0] != 0 || w[3] != 0 {
+			t.Errorf("%s: weights moved to %v", name, w)
+		}
 	}
 }
 
@@ -137,7 +147,12 @@ func fillGradients(params []*tensor.Param, step int) {
 	}
 }
 
-var makers = map[string]func(device.Device, iter.Seq[*tensor.Param], float64) *Optimizer{"AdamW": NewAdamW}
+var makers = map[string]func(device.Device, iter.Seq[*tensor.Param], float64) *Optimizer{
+	"AdamW": NewAdamW,
+	"Muon": func(dev device.Device, params iter.Seq[*tensor.Param], weightDecay float64) *Optimizer {
+		return NewMuon(dev, params, weightDecay, device.F32)
+	},
+}
 
 // A run that is cut, its state carried over into a new optimizer, ends in the same bits as one that is not.
 func TestStateGoesOn(t *testing.T) {

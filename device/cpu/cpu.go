@@ -73,6 +73,8 @@ type jobs struct {
 	loss          lossJob
 	sumSquares    sumSquaresJob
 	adamW         adamWJob
+	mix           mixJob
+	muon          muonJob
 }
 
 var _ device.Device = (*Device)(nil)

@@ -6,6 +6,7 @@ import (
 
 	"sprat/device"
 	"sprat/device/devicetest"
+	"sprat/kernel"
 	"sprat/tensor"
 )
 
@@ -104,6 +105,38 @@ func (d detached) RouteBackward(dlogits, dweight tensor.Mat, r device.Routing, s
 	d.Device.RouteBackward(dlogits, dweight, r, spec, balance, starts)
 }
 
+// forgetful begins each step without momentum.
+type forgetful struct{ *Device }
+
+func (d forgetful) Muon(w, m, g []tensor.Mat, s device.MuonStep) {
+	for i := range m {
+		d.Zero(m[i])
+	}
+	d.Device.Muon(w, m, g, s)
+}
+
+// undecayed leaves the weights' decay out.
+type undecayed struct{ *Device }
+
+func (d undecayed) Muon(w, m, g []tensor.Mat, s device.MuonStep) {
+	s.WeightDecay = 0
+	d.Device.Muon(w, m, g, s)
+}
+
+// topless takes the largest score of all heads for each.
+type topless struct{ *Device }
+
+func (d topless) Attention(o, lse, top, q, kv, kR tensor.Mat, starts []int32, h device.Heads) {
+	d.Device.Attention(o, lse, top, q, kv, kR, starts, h)
+	if !top.IsZero() {
+		t := view(top).row(0)
+		most := kernel.Max(t)
+		for i := range t {
+			t[i] = most
+		}
+	}
+}
+
 func TestSuiteSeesErrors(t *testing.T) {
 	d := New(2)
 	defer d.Close()
@@ -120,6 +153,9 @@ func TestSuiteSeesErrors(t *testing.T) {
 		{biased{d}, "small Route V3", "weight"},
 		{biased{d}, "golden routing", "weight"},
 		{detached{d}, "small Route V3", "dlogits"},
+		{forgetful{d}, "small Muon wide", "w"},
+		{undecayed{d}, "small Muon tall", "w"},
+		{topless{d}, "small Attention", "top"},
 	} {
 		if err := devicetest.Check(d, c.check); err != nil {
 			t.Errorf("%s without an error: %v", c.check, err)

@@ -60,3 +60,29 @@ func (j *adamWJob) Do(_, part int) {
 		kernel.AdamW(j.w.row(i), j.m.row(i), j.v.row(i), j.g.row(i), j.step)
 	}
 }
+
+type mixJob struct {
+	span
+	dst, src   matrix
+	keep, take float32
+}
+
+// Mix implements device.Device.
+func (d *Device) Mix(dst, src tensor.Mat, keep, take float32) {
+	want("Mix", "dst", dst, dst.Rows, dst.Cols)
+	optional("Mix", "src", src, dst.Rows, dst.Cols)
+	j := &d.jobs.mix
+	*j = mixJob{spanOf(dst.Rows, dst.Cols), view(dst), view(src), keep, take}
+	d.pool.Run(j, j.parts())
+}
+
+// Do mixes one part's rows.
+func (j *mixJob) Do(_, part int) {
+	lo, hi := j.of(part)
+	for i := lo; i < hi; i++ {
+		kernel.Scale(j.dst.row(i), j.keep)
+		if !j.src.isZero() {
+			kernel.Axpy(j.dst.row(i), j.take, j.src.row(i))
+		}
+	}
+}

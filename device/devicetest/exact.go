@@ -346,6 +346,11 @@ func wrongShapes(d device.Device) error {
 		{"HeadLoss", func() {
 			d.HeadLoss(f32(d, 2, 1), tensor.Mat{}, tensor.Mat{}, f32(d, 2, 3), f32(d, 5, 3), i32(d, 3, 1), 1, device.F32)
 		}},
+		{"Muon", func() {
+			d.Muon([]tensor.Mat{f32(d, 2, 3), f32(d, 3, 2)}, []tensor.Mat{f32(d, 2, 3), f32(d, 3, 2)}, []tensor.Mat{f32(d, 2, 3), f32(d, 3, 2)}, muonStep)
+		}},
+		{"Muon's lists", func() { d.Muon([]tensor.Mat{f32(d, 2, 3)}, nil, nil, muonStep) }},
+		{"Mix", func() { d.Mix(f32(d, 2, 3), f32(d, 3, 2), 1, 1) }},
 		{"AdamW", func() { d.AdamW(f32(d, 2, 3), f32(d, 2, 3), f32(d, 3, 2), f32(d, 2, 3), device.AdamWStep{}) }},
 	} {
 		if !panics(c.call) {

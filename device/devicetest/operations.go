@@ -81,7 +81,9 @@ func operations(s sizes) []*operation {
 		g.addLoad(), g.updateBias(),
 		g.experts("Experts", device.F32), g.experts("Experts BF16", device.BF16),
 		g.headLoss("HeadLoss", device.F32), g.headLoss("HeadLoss BF16", device.BF16),
-		g.sumSquares(), g.adamW(),
+		g.sumSquares(), g.adamW(), g.mix(),
+		g.muon("Muon wide", g.out, g.d, device.F32), g.muon("Muon tall", g.d, g.out, device.F32),
+		g.muon("Muon of a row", 1, g.d, device.F32), g.muon("Muon BF16", g.out, g.d, device.BF16),
 	}
 	ops = append(ops, g.routes()...)
 	for _, o := range ops {
