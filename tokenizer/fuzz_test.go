@@ -94,7 +94,7 @@ func checkParse(t *testing.T, data []byte) {
 
 // checkSaved writes a tokenizer and reads it again: it must be the same.
 func checkSaved(t *testing.T, tok *Tokenizer, text string) {
-	data, err := tok.marshal()
+	data, err := tok.JSON()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -150,7 +150,7 @@ func (m *modelEntry) check() error {
 // Save writes a tokenizer.json that Hugging Face's tokenizers load, and that gives the same tokens there. The directory is
 // made if it is absent. The file appears whole or not at all.
 func (t *Tokenizer) Save(path string) error {
-	data, err := t.marshal()
+	data, err := t.JSON()
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
@@ -160,8 +160,8 @@ func (t *Tokenizer) Save(path string) error {
 	return nil
 }
 
-// marshal returns the content of a tokenizer.json.
-func (t *Tokenizer) marshal() ([]byte, error) {
+// JSON returns the content of the tokenizer.json that Save writes.
+func (t *Tokenizer) JSON() ([]byte, error) {
 	f := file{Version: "1.0", sections: t.sections, Model: modelEntry{Type: "BPE", IgnoreMerges: t.ignoreMerges}}
 	f.Model.Vocab = make(vocabulary, len(t.tokens))
 	for id, tok := range t.tokens {

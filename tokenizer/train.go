@@ -15,7 +15,8 @@ import (
 // TrainOptions says what Train makes.
 type TrainOptions struct {
 	VocabSize     int      // tokens in all, special ones and the 256 bytes included; fewer if the texts run out of pairs
-	SpecialTokens []string // ids 0, 1, …
+	SpecialTokens []string // ids 0, 1, …; no part of the text
+	AddedTokens   []string // the ids after them; part of the text
 	SingleDigits  bool     // one digit a token, instead of up to three
 	Workers       int      // goroutines that count; 0 means one for each processor
 }
@@ -29,8 +30,8 @@ const maxTrained = 1 << 20
 // number of workers. Hugging Face's BpeTrainer breaks ties in the same way. Memory grows with the number of different pieces,
 // not with the texts: those are let go as they are counted.
 func Train(docs iter.Seq[string], opt TrainOptions) (*Tokenizer, error) {
-	if least := 256 + len(opt.SpecialTokens); opt.VocabSize < least || opt.VocabSize > maxTrained {
-		return nil, fmt.Errorf("vocabulary of %d tokens: it wants %d to %d, as each byte and special token is one", opt.VocabSize, least, maxTrained)
+	if least := 256 + len(opt.SpecialTokens) + len(opt.AddedTokens); opt.VocabSize < least || opt.VocabSize > maxTrained {
+		return nil, fmt.Errorf("vocabulary of %d tokens: it wants %d to %d, as each byte and special or added token is one", opt.VocabSize, least, maxTrained)
 	}
 	f, err := untrained(opt)
 	if err != nil {
@@ -52,7 +53,7 @@ func Train(docs iter.Seq[string], opt TrainOptions) (*Tokenizer, error) {
 	return build(f)
 }
 
-// untrained returns a tokenizer.json with the special tokens and the bytes, these in the order of their characters.
+// untrained returns a tokenizer.json with the special and added tokens and the bytes, these in the order of their characters.
 func untrained(opt TrainOptions) (*file, error) {
 	type object = map[string]any
 	split := func(pattern string) object {
@@ -72,16 +73,16 @@ func untrained(opt TrainOptions) (*file, error) {
 	if f.Decoder, err = json.Marshal(byteLevel); err != nil {
 		return nil, err
 	}
-	for i, text := range opt.SpecialTokens {
+	for i, text := range slices.Concat(opt.SpecialTokens, opt.AddedTokens) {
 		if !utf8.ValidString(text) {
-			return nil, fmt.Errorf("special token %.80q is not UTF-8, which a tokenizer.json is", text)
+			return nil, fmt.Errorf("special or added token %.80q is not UTF-8, which a tokenizer.json is", text)
 		}
 		f.Model.Vocab[text] = int32(i)
-		f.AddedTokens = append(f.AddedTokens, addedEntry{ID: int32(i), Content: text, Special: true})
+		f.AddedTokens = append(f.AddedTokens, addedEntry{ID: int32(i), Content: text, Special: i < len(opt.SpecialTokens)})
 	}
 	alphabet := slices.Sorted(slices.Values(byteToRune[:]))
 	for i, r := range alphabet {
-		f.Model.Vocab[string(r)] = int32(len(opt.SpecialTokens) + i)
+		f.Model.Vocab[string(r)] = int32(len(f.AddedTokens) + i)
 	}
 	return f, nil
 }

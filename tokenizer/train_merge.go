@@ -7,13 +7,13 @@ import (
 
 // A merger joins pairs of tokens in all pieces at once. It knows where each pair occurs, so that a step costs what it changes.
 type merger struct {
-	texts    []string         // of the tokens, by id
-	ids      map[string]int32 // the inverse
-	specials int32            // the ids below are never made
-	words    []word
-	pairs    map[pair]*occurrences
-	queue    candidates
-	merges   []pair // done so far
+	texts  []string         // of the tokens, by id
+	ids    map[string]int32 // the inverse
+	added  int32            // the ids below are never made
+	words  []word
+	pairs  map[pair]*occurrences
+	queue  candidates
+	merges []pair // done so far
 }
 
 // A word is a piece of text that occurs count times.
@@ -36,14 +36,14 @@ type candidate struct {
 	pair
 }
 
-// newMerger returns a merger over pieces, which are in bytes. t has the special tokens and the bytes.
+// newMerger returns a merger over pieces, which are in bytes. t has the special and added tokens and the bytes.
 func newMerger(t *Tokenizer, pieces map[string]int64) *merger {
 	m := &merger{ids: map[string]int32{}, pairs: map[pair]*occurrences{}}
 	for id, tok := range t.tokens {
 		m.texts = append(m.texts, tok.text)
 		m.ids[tok.text] = int32(id)
-		if tok.kind == specialToken {
-			m.specials++
+		if tok.kind != vocabToken {
+			m.added++
 		}
 	}
 	size := 0
@@ -110,7 +110,7 @@ func (m *merger) join(p pair, o *occurrences) {
 	o.merged = true
 	text := m.texts[p.left] + m.texts[p.right]
 	id, ok := m.ids[text]
-	if ok && id < m.specials {
+	if ok && id < m.added {
 		return
 	}
 	if !ok {

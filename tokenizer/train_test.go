@@ -114,13 +114,13 @@ func TestSingleDigits(t *testing.T) {
 	}
 }
 
-// TestTrainOnLittle: the vocabulary is smaller when no pairs are left, and no merge spells a special token.
+// TestTrainOnLittle: the vocabulary is smaller when no pairs are left, and no merge spells a special or added token.
 func TestTrainOnLittle(t *testing.T) {
 	for _, test := range []struct {
 		docs []string
 		want int
-	}{{nil, 258}, {[]string{""}, 258}, {[]string{"abab ab"}, 258 + 3}, {[]string{"hello"}, 258 + 3}} {
-		tok, err := Train(slices.Values(test.docs), TrainOptions{VocabSize: 1000, SpecialTokens: []string{"<a>", "hello"}})
+	}{{nil, 259}, {[]string{""}, 259}, {[]string{"abab ab"}, 259 + 3}, {[]string{"hello"}, 259 + 3}, {[]string{"<User>"}, 259 + 4}} {
+		tok, err := Train(slices.Values(test.docs), TrainOptions{VocabSize: 1000, SpecialTokens: []string{"<a>", "hello"}, AddedTokens: []string{"User"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,6 +129,12 @@ func TestTrainOnLittle(t *testing.T) {
 		}
 		if ids := tok.EncodeOrdinary(nil, "hello"); slices.Contains(ids, 1) {
 			t.Errorf("ordinary text gives a special token: %v", ids)
+		}
+		if ids := tok.EncodeOrdinary(nil, "<User>"); slices.Contains(ids, 2) {
+			t.Errorf("ordinary text gives an added token: %v", ids)
+		}
+		if got := string(tok.Decode(nil, tok.Encode(nil, "<a>User"), true)); got != "User" {
+			t.Errorf("decoding without special tokens gives %q, want the added one", got)
 		}
 	}
 }
