@@ -2,25 +2,15 @@ package data
 
 import (
 	"compress/gzip"
-	"context"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 )
-
-// letters is an encoder that makes a token of each byte.
-type letters struct{}
-
-func (letters) EncodeOrdinary(dst []int32, text string) []int32 {
-	for _, b := range []byte(text) {
-		dst = append(dst, int32(b))
-	}
-	return dst
-}
 
 func write(t *testing.T, name, text string) string {
 	t.Helper()
@@ -94,65 +84,25 @@ func TestDocsErrors(t *testing.T) {
 	}
 }
 
-func TestReadKeepsOrder(t *testing.T) {
-	long := strings.Repeat("x", 3*chunk/2)
-	path := write(t, "a.jsonl", `{"text":"ab"}`+"\n"+`{"text":"`+long+`"}`+"\n"+`{"text":"cd"}`)
-	c, err := Read(context.Background(), []string{path, write(t, "b.txt", "z")}, letters{}, -5)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := letters{}.EncodeOrdinary(nil, "ab")
-	want = append(want, -5)
-	want = append(letters{}.EncodeOrdinary(want, long), -5)
-	want = append(letters{}.EncodeOrdinary(want, "cd"), -5)
-	want = append(want, 'z', -5)
-	if !slices.Equal(c.Tokens, want) {
-		t.Errorf("%d tokens, want %d in the files' order", len(c.Tokens), len(want))
-	}
-	if want := int64(len("abcdz") + len(long)); c.Bytes != want {
-		t.Errorf("%d bytes, want %d", c.Bytes, want)
-	}
-}
-
-func TestReadEmpty(t *testing.T) {
-	if _, err := Read(context.Background(), []string{write(t, "a.txt", "")}, letters{}, 0); err == nil || !strings.Contains(err.Error(), "no text") {
-		t.Errorf("an empty corpus: %v", err)
-	}
-}
-
-func TestBatchesCoverTheCorpusOncePerPass(t *testing.T) {
-	c := &Corpus{}
-	for i := range 101 {
-		c.Tokens = append(c.Tokens, int32(i))
-	}
-	const rows, length = 5, 10
-	b, err := NewBatches(c, rows, length, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ids, targets := make([]int32, rows*length), make([]int32, rows*length)
-	var passes [2][]int32
-	for p := range passes {
-		for range b.Windows() / rows {
-			b.Next(ids, targets)
-			passes[p] = append(passes[p], ids...)
-			for i := range ids {
-				if targets[i] != ids[i]+1 {
-					t.Fatalf("target of %d is %d", ids[i], targets[i])
-				}
+func TestLongTextIsCut(t *testing.T) {
+	lines := strings.Repeat("a line that is not too short\n", 3*maxText/29)
+	solid := strings.Repeat("語", maxText/2)
+	for _, text := range []string{lines, solid, "", "x"} {
+		got := ""
+		for doc, err := range Docs(write(t, "a.txt", text)) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if doc == "" || len(doc) > maxText || !utf8.ValidString(doc) {
+				t.Fatalf("a document of %d bytes", len(doc))
+			}
+			got += doc
+			if text == lines && !strings.HasSuffix(doc, "\n") {
+				t.Error("cut within a line")
 			}
 		}
-	}
-	if slices.Equal(passes[0], passes[1]) {
-		t.Error("two passes have the same order")
-	}
-	for _, p := range passes {
-		slices.Sort(p)
-		if !slices.Equal(p, c.Tokens[:100]) {
-			t.Errorf("a pass does not hold each token once: %v", p)
+		if got != text {
+			t.Errorf("%d bytes of text became %d", len(text), len(got))
 		}
-	}
-	if _, err := NewBatches(c, 1, 101, 1); err == nil {
-		t.Error("a corpus shorter than a sequence: no error")
 	}
 }

@@ -1,10 +1,8 @@
-// Package data turns files of text into batches of tokens.
-//
-// Docs reads documents; a Corpus holds their tokens; Batches deals out training batches from it in a fixed, shuffled order.
 package data
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -13,18 +11,23 @@ import (
 	"iter"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxDocument bounds one document, in bytes: a line of a .jsonl file, or a whole .txt file.
-const maxDocument = 1 << 30
+// maxLine bounds a line of a .jsonl file, in bytes.
+const maxLine = 64 << 20
+
+// maxText is the size of the pieces that a long .txt file is cut into, in bytes.
+const maxText = 4 << 20
 
 // zstdWindow is the largest decoder window granted to a file; zstd --long=27 needs all of it.
 const zstdWindow = 1 << 27
 
-// Docs yields the documents of a file in order. A .txt file is one document; a .jsonl file has one a line, the string under
-// the key "text". Either may end in .gz or .zst. Reading stops at the first error, which is yielded with an empty document.
+// Docs yields the documents of a file in order, none of them empty. A .txt file is one document, or several where it is longer
+// than 4 MiB: then it is cut after a line. A .jsonl file has one a line, the string under the key "text". Either may end in .gz
+// or .zst. Reading stops at the first error, which is yielded with an empty document.
 func Docs(path string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		if err := readDocs(path, func(doc string) bool { return yield(doc, nil) }); err != nil {
@@ -46,17 +49,7 @@ func readDocs(path string, yield func(string) bool) error {
 	defer r.Close()
 	switch {
 	case strings.HasSuffix(name, ".txt"):
-		text, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", path, err)
-		}
-		if len(text) > maxDocument {
-			return fmt.Errorf("reading %s: longer than %d bytes: split it, or make it .jsonl", path, maxDocument)
-		}
-		if len(text) > 0 {
-			yield(string(text))
-		}
-		return nil
+		return readText(r, path, yield)
 	case strings.HasSuffix(name, ".jsonl"):
 		return readLines(r, path, yield)
 	}
@@ -79,9 +72,39 @@ func decompress(f *os.File, path string) (io.ReadCloser, string, error) {
 	return io.NopCloser(f), path, nil
 }
 
+func readText(r io.Reader, path string, yield func(string) bool) error {
+	buf, held := make([]byte, maxText), 0
+	for {
+		n, err := io.ReadFull(r, buf[held:])
+		end := held + n
+		if err == nil {
+			end = cutText(buf)
+		} else if err != io.EOF && err != io.ErrUnexpectedEOF {
+			return fmt.Errorf("reading %s: %w", path, err)
+		}
+		if end > 0 && !yield(string(buf[:end])) || err != nil {
+			return nil
+		}
+		held = copy(buf, buf[end:])
+	}
+}
+
+// cutText is where to cut text that goes on: after its last line, or where a character begins if it has no lines.
+func cutText(text []byte) int {
+	if i := bytes.LastIndexByte(text, '\n'); i >= 0 {
+		return i + 1
+	}
+	for i := len(text) - 1; i > len(text)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(text[i]) {
+			return i
+		}
+	}
+	return len(text)
+}
+
 func readLines(r io.Reader, path string, yield func(string) bool) error {
 	lines := bufio.NewScanner(r)
-	lines.Buffer(make([]byte, 1<<16), maxDocument)
+	lines.Buffer(make([]byte, 1<<16), maxLine)
 	for n := 1; lines.Scan(); n++ {
 		if len(lines.Bytes()) == 0 {
 			continue
@@ -100,7 +123,7 @@ func readLines(r io.Reader, path string, yield func(string) bool) error {
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("reading %s: a line is longer than %d bytes", path, maxDocument)
+		return fmt.Errorf("reading %s: a line is longer than %d MiB: make it several documents", path, maxLine>>20)
 	} else if err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)
 	}

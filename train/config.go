@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 
 	"sprat/config"
+	"sprat/data"
 )
 
 // Config is a run file, in TOML. Every key has a default but data.train and model.
@@ -21,7 +23,7 @@ type Config struct {
 	Out       string          `toml:"out"`   // the directory that the trained model is written to
 	DType     string          `toml:"dtype"` // of its weights: "f32", "bf16" or "fp8", V3's blocks
 	Tokenizer TokenizerConfig `toml:"tokenizer"`
-	Data      DataConfig      `toml:"data"`
+	Data      data.Spec       `toml:"data"`
 	Model     map[string]any  `toml:"model"` // config.json's keys
 	Train     TrainConfig     `toml:"train"`
 }
@@ -31,12 +33,6 @@ type TokenizerConfig struct {
 	Path         string `toml:"path"` // tokenizer.json
 	VocabSize    int    `toml:"vocab_size"`
 	SingleDigits bool   `toml:"single_digits"` // every digit is a token of its own
-}
-
-// DataConfig names files of text, .txt or .jsonl, .gz or .zst after it. A file named twice counts twice.
-type DataConfig struct {
-	Train []string `toml:"train"`
-	Valid []string `toml:"valid"`
 }
 
 // TrainConfig is the recipe.
@@ -55,13 +51,6 @@ type TrainConfig struct {
 	InitStd     float64 `toml:"init_std"`   // of the weights; 0 takes V3's, scaled to the width
 	Threads     int     `toml:"threads"`    // 0: all cores
 }
-
-// Tokens with a meaning of their own that a trained tokenizer has, first in the vocabulary.
-const (
-	BOS = "<｜begin▁of▁sentence｜>"
-	EOS = "<｜end▁of▁sentence｜>"
-	Pad = "<｜▁pad▁｜>"
-)
 
 func defaults() Config {
 	return Config{
@@ -169,7 +158,7 @@ func (c *Config) check() error {
 		{"train.mtp_weight", t.MTPWeight, 0},
 		{"train.init_std", t.InitStd, 0},
 		{"train.threads", float64(t.Threads), 0},
-		{"tokenizer.vocab_size", float64(c.Tokenizer.VocabSize), 259},
+		{"tokenizer.vocab_size", float64(c.Tokenizer.VocabSize), float64(256 + len(specialTokens) + len(addedTokens))},
 	} {
 		if !(v.value >= v.min) || v.value > 1e9 {
 			return fmt.Errorf("%s is %g: want a number from %g", v.key, v.value, v.min)
@@ -181,10 +170,16 @@ func (c *Config) check() error {
 	if _, ok := storedAs[c.DType]; !ok {
 		return fmt.Errorf("dtype is %q: want \"f32\", \"bf16\" or \"fp8\"", c.DType)
 	}
-	if len(c.Data.Train) == 0 {
-		return errors.New("data.train names no file: list the text files to learn from")
+	return c.Data.Check()
+}
+
+// data is the [data] table with its directory filled in.
+func (c *Config) data() *data.Spec {
+	spec := c.Data
+	if spec.Dir == "" {
+		spec.Dir = filepath.Join(c.Out, "data")
 	}
-	return nil
+	return &spec
 }
 
 // model makes the model's config from the [model] table, the vocabulary filled in from the tokenizer.

@@ -29,28 +29,22 @@ func Pretrain(ctx context.Context, c *Config, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	eos, ok := tok.ID(EOS)
+	eos, ok := tok.ID(tokenizer.EOS)
 	if !ok {
-		return fmt.Errorf("%s has no token %s, which ends a document", c.Tokenizer.Path, EOS)
+		return fmt.Errorf("%s has no token %s, which ends a document", c.Tokenizer.Path, tokenizer.EOS)
 	}
-	if cfg.BOSTokenID, ok = tok.ID(BOS); !ok {
+	if cfg.BOSTokenID, ok = tok.ID(tokenizer.BOS); !ok {
 		cfg.BOSTokenID = eos
 	}
 	cfg.EOSTokenIDs = []int32{eos}
-	fmt.Fprintf(w, "reading %d files\n", len(c.Data.Train)+len(c.Data.Valid))
-	corpus, err := data.Read(ctx, c.Data.Train, tok, eos)
+	set, err := data.Prepare(ctx, c.data(), tok, w)
 	if err != nil {
 		return err
 	}
-	var valid *data.Corpus
-	if len(c.Data.Valid) > 0 {
-		if valid, err = data.Read(ctx, c.Data.Valid, tok, eos); err != nil {
-			return err
-		}
-	}
+	defer set.Close()
 	dev := cpu.New(c.Train.Threads)
 	defer dev.Close()
-	r, err := newRun(c, cfg, corpus, valid, dev)
+	r, err := newRun(c, cfg, set, dev)
 	if err != nil {
 		return err
 	}
@@ -59,21 +53,21 @@ func Pretrain(ctx context.Context, c *Config, w io.Writer) error {
 
 // run is a training run under way.
 type run struct {
-	c       *Config
-	cfg     *config.Config
-	model   *model.Model
-	state   *model.State
-	opt     *optim.Optimizer
-	batches *data.Batches
-	batch   model.Batch
-	valid   *data.Corpus
+	c     *Config
+	cfg   *config.Config
+	model *model.Model
+	state *model.State
+	opt   *optim.Optimizer
+	set   *data.Set
+	rows  *data.Rows
+	batch model.Batch
 }
 
-func newRun(c *Config, cfg *config.Config, corpus, valid *data.Corpus, dev device.Device) (*run, error) {
+func newRun(c *Config, cfg *config.Config, set *data.Set, dev device.Device) (*run, error) {
 	t := c.Train
-	r := &run{c: c, cfg: cfg, valid: valid}
+	r := &run{c: c, cfg: cfg, set: set}
 	var err error
-	if r.batches, err = data.NewBatches(corpus, t.Batch, t.Sequence, c.Seed); err != nil {
+	if r.rows, err = set.Rows(t.Sequence, int64(t.Steps)*int64(t.Batch), c.Seed); err != nil {
 		return nil, err
 	}
 	r.model = model.New(cfg, dev, model.Options{Train: true, Positions: t.Sequence})
@@ -85,9 +79,6 @@ func newRun(c *Config, cfg *config.Config, corpus, valid *data.Corpus, dev devic
 	r.state = r.model.NewState(t.Batch*t.Sequence, true)
 	r.opt = optim.NewAdamW(dev, r.model.Params(), t.WeightDecay)
 	r.batch = model.Batch{IDs: make([]int32, t.Batch*t.Sequence), Targets: make([]int32, t.Batch*t.Sequence)}
-	for i := range t.Batch + 1 {
-		r.batch.Starts = append(r.batch.Starts, int32(i*t.Sequence))
-	}
 	return r, nil
 }
 
@@ -98,11 +89,30 @@ type stepResult struct {
 	maxVio float64
 }
 
+// nextBatch fills r.batch with the next rows.
+func (r *run) nextBatch() error {
+	n := r.c.Train.Sequence
+	r.batch.Starts = r.batch.Starts[:0]
+	for lo := 0; lo < len(r.batch.IDs); lo += n {
+		row, err := r.rows.Next(r.batch.IDs[lo:lo+n], r.batch.Targets[lo:lo+n])
+		if err != nil {
+			return err
+		}
+		for _, start := range row.Starts {
+			r.batch.Starts = append(r.batch.Starts, int32(lo)+start)
+		}
+	}
+	r.batch.Starts = append(r.batch.Starts, int32(len(r.batch.IDs)))
+	return nil
+}
+
 func (r *run) step(i int) (stepResult, error) {
 	t := r.c.Train
-	r.batches.Next(r.batch.IDs, r.batch.Targets)
-	r.model.ZeroGradients()
 	var s stepResult
+	if err := r.nextBatch(); err != nil {
+		return s, err
+	}
+	r.model.ZeroGradients()
 	s.loss = r.model.Gradients(r.state, r.batch, model.Objective{MTPWeight: t.MTPWeight, Balance: t.Balance})
 	s.norm = r.opt.Step(optim.WarmupCosine(i, t.Warmup, t.Steps, t.LR, t.MinLR), t.Clip)
 	if math.IsNaN(s.norm) || math.IsInf(s.norm, 0) {
@@ -128,12 +138,15 @@ func (r *run) train(ctx context.Context, tok *tokenizer.Tokenizer, w io.Writer) 
 		}
 	}
 	p.end()
-	if r.valid != nil && ctx.Err() == nil {
-		nats, bits, err := r.evaluate()
+	for _, v := range r.set.Valid() {
+		if ctx.Err() != nil {
+			break
+		}
+		nats, bits, err := r.evaluate(v)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "validation loss %.4f nats a token, %.4f bits a byte\n", nats, bits)
+		fmt.Fprintf(w, "validation on %s: %.4f nats a token, %.4f bits a byte\n", v.Name, nats, bits)
 	}
 	if err := Save(r.c.Out, r.model, tok, r.c.DType); err != nil {
 		return err
@@ -145,26 +158,24 @@ func (r *run) train(ctx context.Context, tok *tokenizer.Tokenizer, w io.Writer) 
 	return nil
 }
 
-// evaluate is the mean loss over the validation corpus, per token and per byte of its text.
-func (r *run) evaluate() (nats, bits float64, err error) {
-	b, err := data.NewBatches(r.valid, 1, r.c.Train.Sequence, 0)
-	if err != nil {
-		return 0, 0, fmt.Errorf("validation: %w", err)
-	}
+// evaluate is the loss on a source's validation text, per token and per byte of it.
+func (r *run) evaluate(v *data.Valid) (nats, bits float64, err error) {
 	n := r.c.Train.Sequence
 	s := r.model.NewState(n, false)
-	one := model.Batch{IDs: r.batch.IDs[:n], Targets: r.batch.Targets[:n], Starts: r.batch.Starts[:2]}
 	sum, tokens := 0.0, 0
-	for range b.Windows() {
-		b.Next(one.IDs, one.Targets)
-		for _, l := range r.model.Evaluate(s, one) {
-			sum += float64(l)
+	for w, err := range v.Windows(n) {
+		if err != nil {
+			return 0, 0, err
 		}
-		tokens += n
+		one := model.Batch{IDs: w.IDs, Targets: w.Targets, Starts: append(w.Starts, int32(n))}
+		for i, l := range r.model.Evaluate(s, one) {
+			if w.Targets[i] >= 0 {
+				sum += float64(l)
+				tokens++
+			}
+		}
 	}
-	nats = sum / float64(tokens)
-	bytesPerToken := float64(r.valid.Bytes) / float64(len(r.valid.Tokens))
-	return nats, nats / math.Ln2 / bytesPerToken, nil
+	return sum / float64(tokens), sum / math.Ln2 / float64(v.Bytes), nil
 }
 
 // describe is a model in a few words.

@@ -106,7 +106,7 @@ func writeSmall(dir string, cfg *config.Config, tok *tokenizer.Tokenizer) ([]str
 	for name, v := range map[string]any{
 		"tokenizer_config.json": map[string]any{
 			"tokenizer_class": "PreTrainedTokenizerFast",
-			"bos_token":       BOS, "eos_token": EOS, "pad_token": Pad,
+			"bos_token":       tokenizer.BOS, "eos_token": tokenizer.EOS, "pad_token": tokenizer.Pad,
 			"add_bos_token": false, "add_eos_token": false,
 			"clean_up_tokenization_spaces": false,
 			"model_max_length":             cfg.MaxPositionEmbeddings,

@@ -11,6 +11,16 @@ import (
 	"sprat/tokenizer"
 )
 
+// Tokens with a meaning of their own that a trained tokenizer has, first in the vocabulary. As in R1's tokenizer, those of a
+// conversation are part of the text that decoding gives.
+var (
+	specialTokens = []string{tokenizer.BOS, tokenizer.EOS, tokenizer.Pad}
+	addedTokens   = []string{
+		tokenizer.FIMBegin, tokenizer.FIMHole, tokenizer.FIMEnd,
+		tokenizer.User, tokenizer.Assistant, tokenizer.Think, tokenizer.EndThink,
+	}
+)
+
 // Tokenizer trains a tokenizer on c's training text and writes it to c.Tokenizer.Path.
 func Tokenizer(ctx context.Context, c *Config, w io.Writer) error {
 	start := time.Now()
@@ -19,7 +29,7 @@ func Tokenizer(ctx context.Context, c *Config, w io.Writer) error {
 		size   int64
 	)
 	docs := func(yield func(string) bool) {
-		for _, path := range c.Data.Train {
+		for _, path := range c.Data.Files() {
 			for doc, err := range data.Docs(path) {
 				if failed = err; failed == nil {
 					failed = ctx.Err()
@@ -36,7 +46,8 @@ func Tokenizer(ctx context.Context, c *Config, w io.Writer) error {
 	}
 	tok, err := tokenizer.Train(iter.Seq[string](docs), tokenizer.TrainOptions{
 		VocabSize:     c.Tokenizer.VocabSize,
-		SpecialTokens: []string{BOS, EOS, Pad},
+		SpecialTokens: specialTokens,
+		AddedTokens:   addedTokens,
 		SingleDigits:  c.Tokenizer.SingleDigits,
 		Workers:       c.Train.Threads,
 	})
@@ -47,7 +58,7 @@ func Tokenizer(ctx context.Context, c *Config, w io.Writer) error {
 		return err
 	}
 	if size == 0 {
-		return fmt.Errorf("no text in %v: nothing to learn from", c.Data.Train)
+		return fmt.Errorf("no text in %v: nothing to learn from", c.Data.Files())
 	}
 	if err := tok.Save(c.Tokenizer.Path); err != nil {
 		return err

@@ -103,7 +103,7 @@ func tinyModel(t *testing.T) (*model.Model, *tokenizer.Tokenizer) {
 		t.Fatal(err)
 	}
 	text := strings.Repeat("the quick brown fox jumps over the lazy dog ", 50)
-	tok, err := tokenizer.Train(slices.Values([]string{text}), tokenizer.TrainOptions{VocabSize: 300, SpecialTokens: []string{BOS, EOS, Pad}})
+	tok, err := tokenizer.Train(slices.Values([]string{text}), tokenizer.TrainOptions{VocabSize: 300, SpecialTokens: []string{tokenizer.BOS, tokenizer.EOS, tokenizer.Pad}})
 	if err != nil {
 		t.Fatal(err)
 	}

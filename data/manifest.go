@@ -1,0 +1,143 @@
+package data
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"sprat/tokenizer"
+)
+
+// manifestName is the file that says what a directory's shards were made from. It is written last and removed first.
+const manifestName = "manifest.json"
+
+// manifest is its content.
+type manifest struct {
+	Made   recipe   `json:"made_from"`
+	Shards []record `json:"shards"`
+}
+
+// recipe is everything that the shards depend on: while it stays equal they are used again.
+type recipe struct {
+	Version   int           `json:"version"` // of this code, where it makes other tokens of the same inputs
+	Tokenizer string        `json:"tokenizer"`
+	Sources   []ingredients `json:"sources"`
+}
+
+const recipeVersion = 1
+
+type ingredients struct {
+	Name  string  `json:"name"`
+	Train []input `json:"train"`
+	Valid []input `json:"valid"`
+}
+
+// input is a file as it was when it was read.
+type input struct {
+	Path     string `json:"path"`
+	Size     int64  `json:"size"`
+	Modified int64  `json:"modified"` // nanoseconds since 1970
+}
+
+// The splits of a source.
+const (
+	splitTrain = "train"
+	splitValid = "valid"
+)
+
+// record is a shard that was made.
+type record struct {
+	Source    string `json:"source"`
+	Split     string `json:"split"`
+	Documents int64  `json:"documents"`
+	Tokens    int64  `json:"tokens"`
+	Bytes     int64  `json:"bytes"`
+	Checksum  uint32 `json:"checksum"`
+}
+
+func (r record) file() string { return r.Source + "." + r.Split + ".tokens" }
+
+func newRecipe(s *Spec, tok *tokenizer.Tokenizer) (recipe, error) {
+	text, err := tok.JSON()
+	if err != nil {
+		return recipe{}, err
+	}
+	sum := sha256.Sum256(text)
+	r := recipe{Version: recipeVersion, Tokenizer: hex.EncodeToString(sum[:])}
+	for _, src := range s.sources() {
+		in := ingredients{Name: src.Name}
+		if in.Train, err = inputs(src.Files); err != nil {
+			return r, err
+		}
+		if in.Valid, err = inputs(src.Valid); err != nil {
+			return r, err
+		}
+		r.Sources = append(r.Sources, in)
+	}
+	return r, nil
+}
+
+func inputs(files []string) ([]input, error) {
+	var list []input
+	for _, path := range files {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, fmt.Errorf("reading text: %w", err)
+		}
+		if path, err = filepath.Abs(path); err != nil {
+			return nil, fmt.Errorf("reading text: %w", err)
+		}
+		list = append(list, input{path, info.Size(), info.ModTime().UnixNano()})
+	}
+	return list, nil
+}
+
+// equal tells whether two recipes are the same.
+func (r recipe) equal(o recipe) bool {
+	a, err1 := json.Marshal(r)
+	b, err2 := json.Marshal(o)
+	return err1 == nil && err2 == nil && bytes.Equal(a, b)
+}
+
+// readManifest returns the manifest in dir; os.ErrNotExist if there is none.
+func readManifest(dir string) (*manifest, error) {
+	text, err := os.ReadFile(filepath.Join(dir, manifestName))
+	if err != nil {
+		return nil, err
+	}
+	m := &manifest{}
+	if err := json.Unmarshal(text, m); err != nil {
+		return nil, fmt.Errorf("%s: %w", manifestName, err)
+	}
+	return m, nil
+}
+
+// write puts m into dir, whole or not at all.
+func (m *manifest) write(dir string) error {
+	text, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "."+manifestName+"-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // fails once it is renamed
+	_, err = f.Write(append(text, '\n'))
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), filepath.Join(dir, manifestName)); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,222 @@
+package data
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"time"
+
+	"sprat/tokenizer"
+)
+
+// Prepare returns the Set that spec describes, tokenized by tok. Its shards are in spec.Dir: if the manifest there says that they
+// were made from the same inputs they are used as they are, otherwise they are made and replaced all together. What it does goes to w.
+func Prepare(ctx context.Context, spec *Spec, tok *tokenizer.Tokenizer, w io.Writer) (*Set, error) {
+	if err := spec.Check(); err != nil {
+		return nil, err
+	}
+	eos, ok := tok.ID(tokenizer.EOS)
+	if !ok {
+		return nil, fmt.Errorf("the tokenizer has no token %s, which ends a document", tokenizer.EOS)
+	}
+	made, err := newRecipe(spec, tok)
+	if err != nil {
+		return nil, err
+	}
+	p := &preparation{spec: spec, tok: tok, eos: eos, w: w}
+	if p.ramps, err = mixture(spec.sources()); err != nil {
+		return nil, err
+	}
+	m, err := readManifest(spec.Dir)
+	if err == nil && m.Made.equal(made) {
+		set, err := p.open(m)
+		if err == nil {
+			fmt.Fprintf(w, "data: %d tokens in %s, made earlier from the same files\n", set.Tokens(), spec.Dir)
+			return set, nil
+		}
+		fmt.Fprintf(w, "data: %v; making it again\n", err)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		fmt.Fprintf(w, "data: %v; making it again\n", err)
+	}
+	if m, err = p.make(ctx, made); err != nil {
+		return nil, err
+	}
+	return p.open(m)
+}
+
+// preparation is a call of Prepare under way.
+type preparation struct {
+	spec  *Spec
+	tok   *tokenizer.Tokenizer
+	eos   int32
+	ramps []ramp // of the sources
+	w     io.Writer
+}
+
+// shardPart is a shard to be made or opened.
+type shardPart struct {
+	record
+	source Source
+	ramp   ramp
+}
+
+// parts are the shards of the run, in the order in which they are made.
+func (p *preparation) parts() []shardPart {
+	var list []shardPart
+	for i, src := range p.spec.sources() {
+		if len(src.Valid) > 0 {
+			list = append(list, shardPart{record{Source: src.Name, Split: splitValid}, src, p.ramps[i]})
+		}
+		if len(src.Files) > 0 {
+			list = append(list, shardPart{record{Source: src.Name, Split: splitTrain}, src, p.ramps[i]})
+		}
+	}
+	return list
+}
+
+// docs are the documents of a part.
+func (s *shardPart) docs() iter.Seq2[document, error] {
+	if s.Split == splitValid {
+		return text(s.source.Valid)
+	}
+	return text(s.source.Files)
+}
+
+// make makes all shards, puts them into place, and the manifest last.
+func (p *preparation) make(ctx context.Context, made recipe) (m *manifest, err error) {
+	dir := p.spec.Dir
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("preparing data: %w", err)
+	}
+	var shards []*shardWriter
+	defer func() {
+		for _, s := range shards {
+			s.discard()
+		}
+	}()
+	m = &manifest{Made: made}
+	for _, part := range p.parts() {
+		s, err := p.shard(ctx, &part)
+		if err != nil {
+			return nil, err
+		}
+		shards, m.Shards = append(shards, s), append(m.Shards, part.record)
+	}
+	if err := p.commit(shards, m); err != nil {
+		return nil, fmt.Errorf("writing to %s: %w", dir, err)
+	}
+	return m, nil
+}
+
+func (p *preparation) commit(shards []*shardWriter, m *manifest) error {
+	if err := os.Remove(filepath.Join(p.spec.Dir, manifestName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, s := range shards {
+		if err := s.commit(); err != nil {
+			return err
+		}
+	}
+	return m.write(p.spec.Dir)
+}
+
+// shard makes the shard of a part, and fills in its record.
+func (p *preparation) shard(ctx context.Context, r *shardPart) (s *shardWriter, err error) {
+	if s, err = createShard(filepath.Join(p.spec.Dir, r.file()), p.tok.VocabSize()); err != nil {
+		return nil, fmt.Errorf("preparing data: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			s.discard()
+		}
+	}()
+	wrote := func(err error) error {
+		if err != nil {
+			return fmt.Errorf("writing %s: %w: free some space, or name another directory by data.dir", s.path, err)
+		}
+		return nil
+	}
+	show := newTicker(p.w, &r.record)
+	err = inOrder(ctx, batches(r.docs()), func(b *batch) { b.encode(p.tok, p.eos) }, func(b *batch) error {
+		at := 0
+		for _, e := range b.done {
+			if err := s.add(b.ids[at:e.end], e.bytes); err != nil {
+				return wrote(err)
+			}
+			at = e.end
+		}
+		show.tick(s)
+		return nil
+	})
+	if err != nil {
+		return s, err
+	}
+	if s.documents == 0 {
+		return s, fmt.Errorf("source %s, %s: no text in its files: nothing to learn from", r.Source, r.Split)
+	}
+	if err := s.finish(); err != nil {
+		return s, wrote(err)
+	}
+	r.Documents, r.Tokens, r.Bytes, r.Checksum = s.documents, s.tokens, s.bytes, s.checksum
+	show.end(&r.record)
+	return s, nil
+}
+
+// open opens the shards that m names.
+func (p *preparation) open(m *manifest) (set *Set, err error) {
+	set = &Set{borders: p.spec.Pack == Borders, eos: p.eos}
+	defer func() {
+		if err != nil {
+			set.Close()
+		}
+	}()
+	parts := p.parts()
+	if len(m.Shards) != len(parts) {
+		return set, fmt.Errorf("%s names %d shards, want %d", manifestName, len(m.Shards), len(parts))
+	}
+	for i, part := range parts {
+		s, err := openShard(filepath.Join(p.spec.Dir, part.file()))
+		if err != nil {
+			return set, err
+		}
+		if part.Split == splitValid {
+			set.valid = append(set.valid, &Valid{part.Source, s.tokens, s.bytes, s, set})
+		} else {
+			set.sources = append(set.sources, source{part.Source, s, part.ramp, part.source.Order == File})
+		}
+		if s.checksum != m.Shards[i].Checksum || s.vocab != p.tok.VocabSize() {
+			return set, fmt.Errorf("%s is not the shard that %s names", s.path, manifestName)
+		}
+	}
+	return set, nil
+}
+
+// ticker shows from time to time how far a shard is.
+type ticker struct {
+	w    io.Writer
+	what string
+	last time.Time
+}
+
+// tickEvery is the time between two lines.
+const tickEvery = 5 * time.Second
+
+func newTicker(w io.Writer, r *record) *ticker {
+	return &ticker{w, fmt.Sprintf("data: %s, %s", r.Source, r.Split), time.Now()}
+}
+
+func (t *ticker) tick(s *shardWriter) {
+	if time.Since(t.last) >= tickEvery {
+		t.last = time.Now()
+		fmt.Fprintf(t.w, "%s: %.0f MB of text so far\n", t.what, float64(s.bytes)/1e6)
+	}
+}
+
+func (t *ticker) end(r *record) {
+	fmt.Fprintf(t.w, "%s: %d documents, %.1f MB of text, %d tokens\n", t.what, r.Documents, float64(r.Bytes)/1e6, r.Tokens)
+}

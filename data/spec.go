@@ -1,0 +1,194 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+)
+
+// Spec is the [data] table of a run file: what to learn from and how to deal it out.
+type Spec struct {
+	Dir    string   `toml:"dir"`    // where the tokens are kept; data within the run's directory if empty
+	Train  []string `toml:"train"`  // files of a single source named text: short for a table [[data.source]]
+	Valid  []string `toml:"valid"`  // its validation files
+	Pack   string   `toml:"pack"`   // Mixed, also if empty, or Borders
+	Source []Source `toml:"source"` // each a table [[data.source]]
+}
+
+// How documents lie in a row.
+const (
+	Mixed   = "mixed"   // as DeepSeek-V3 has it (section 4.1): attention crosses from one document into the next
+	Borders = "borders" // a document sees itself alone
+)
+
+// Source is a part of the mixture.
+type Source struct {
+	Name  string   `toml:"name"`
+	Files []string `toml:"files"` // .txt or .jsonl, also with .gz or .zst after it; a file named twice counts twice
+	Valid []string `toml:"valid"`
+	// Weight is the source's share of the rows beside the others' weights: a number, or a list of points [fraction of the run,
+	// weight] with straight lines between them and level ends. 1 if absent.
+	Weight any    `toml:"weight"`
+	Order  string `toml:"order"` // Shuffled, also if empty, or File
+}
+
+// In what order a source's rows come.
+const (
+	Shuffled = "shuffled" // anew on each pass
+	File     = "file"     // as they lie, from the start again at the end
+)
+
+// sources are the tables of s, or what Train and Valid are short for.
+func (s *Spec) sources() []Source {
+	if len(s.Source) > 0 {
+		return s.Source
+	}
+	return []Source{{Name: "text", Files: s.Train, Valid: s.Valid}}
+}
+
+// Files are the training files of all sources, in order.
+func (s *Spec) Files() []string {
+	var files []string
+	for _, src := range s.sources() {
+		files = append(files, src.Files...)
+	}
+	return files
+}
+
+// nameForm keeps a source's name fit for a file's name on any system.
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+// Check says what is wrong with s, if anything, by the key's name in the run file.
+func (s *Spec) Check() error {
+	if len(s.Train)+len(s.Valid) > 0 && len(s.Source) > 0 {
+		return errors.New("data.train and data.valid are short for a single source: leave them out, or the tables [[data.source]]")
+	}
+	if len(s.Train) == 0 && len(s.Source) == 0 {
+		return errors.New("data.train names no file: list the text files to learn from, or give tables [[data.source]]")
+	}
+	if !slices.Contains([]string{"", Mixed, Borders}, s.Pack) {
+		return fmt.Errorf("data.pack is %q: want %q or %q", s.Pack, Mixed, Borders)
+	}
+	seen := map[string]bool{}
+	for i, src := range s.sources() {
+		if !nameForm.MatchString(src.Name) {
+			return fmt.Errorf("data.source %d: name is %q: want letters, digits, - and _, at most 64", i+1, src.Name)
+		}
+		if seen[src.Name] {
+			return fmt.Errorf("two tables [[data.source]] are named %q", src.Name)
+		}
+		seen[src.Name] = true
+		if err := src.check(); err != nil {
+			return fmt.Errorf("data.source %s: %w", src.Name, err)
+		}
+	}
+	_, err := mixture(s.sources())
+	return err
+}
+
+func (s *Source) check() error {
+	if len(s.Files)+len(s.Valid) == 0 {
+		return errors.New("it names no files")
+	}
+	if !slices.Contains([]string{"", Shuffled, File}, s.Order) {
+		return fmt.Errorf("order is %q: want %q or %q", s.Order, Shuffled, File)
+	}
+	_, err := parseRamp(s.Weight)
+	return err
+}
+
+// mixture is the ramp of each source. Those with nothing to train on have a weight of 0.
+func mixture(sources []Source) ([]ramp, error) {
+	ramps := make([]ramp, len(sources))
+	at := []float64{0, 1}
+	for i, src := range sources {
+		if len(src.Files) == 0 {
+			ramps[i] = ramp{{0, 0}}
+			continue
+		}
+		r, err := parseRamp(src.Weight)
+		if err != nil {
+			return nil, fmt.Errorf("data.source %s: %w", src.Name, err)
+		}
+		ramps[i] = r
+		for _, p := range r {
+			at = append(at, p.at)
+		}
+	}
+	for _, f := range at { // between these the sum is a straight line, so that it is 0 at one of them or nowhere
+		sum := 0.0
+		for _, r := range ramps {
+			sum += r.weight(f)
+		}
+		if sum == 0 {
+			return nil, fmt.Errorf("data.source: every weight is 0 at %g of the run: there is nothing to learn from", f)
+		}
+	}
+	return ramps, nil
+}
+
+// ramp is a weight over the run: straight lines between points that ascend.
+type ramp []point
+
+type point struct{ at, weight float64 }
+
+// maxWeight bounds weights, and their reciprocals, so that their sums and ratios stay far from the ends of float64.
+const maxWeight = 1e9
+
+func parseRamp(v any) (ramp, error) {
+	if v == nil {
+		return ramp{{0, 1}}, nil
+	}
+	const want = "weight is %v: want a number from 0, or points [[fraction of the run, weight], …] in ascending order"
+	list, ok := v.([]any)
+	if !ok {
+		list = []any{[]any{0.0, v}}
+	}
+	var r ramp
+	for _, v := range list {
+		pair, _ := v.([]any)
+		if len(pair) != 2 {
+			return nil, fmt.Errorf(want, v)
+		}
+		at, ok1 := number(pair[0])
+		w, ok2 := number(pair[1])
+		ascends := len(r) == 0 || at > r[len(r)-1].at
+		if !ok1 || !ok2 || !ascends || !(at >= 0 && at <= 1) || !(w == 0 || w >= 1/maxWeight && w <= maxWeight) {
+			return nil, fmt.Errorf(want, v)
+		}
+		r = append(r, point{at, w})
+	}
+	if len(r) == 0 {
+		return nil, fmt.Errorf(want, v)
+	}
+	return r, nil
+}
+
+// number is v as TOML has it.
+func number(v any) (float64, bool) {
+	switch v := v.(type) {
+	case int64:
+		return float64(v), true
+	case float64:
+		return v, !math.IsNaN(v)
+	}
+	return 0, false
+}
+
+// weight is the ramp at fraction f of the run.
+func (r ramp) weight(f float64) float64 {
+	for i, p := range r {
+		if f > p.at {
+			continue
+		}
+		if i == 0 {
+			return p.weight
+		}
+		before := r[i-1]
+		t := (f - before.at) / (p.at - before.at)
+		return before.weight + float64((p.weight-before.weight)*t) // rounded: no fused multiply-add, the same everywhere
+	}
+	return r[len(r)-1].weight
+}
