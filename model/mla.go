@@ -30,8 +30,9 @@ type MLA struct {
 	QANorm         nn.RMSNorm
 	KVAProj        nn.Linear // W_DKV and W_KR
 	KVANorm        nn.RMSNorm
-	KVBProj        nn.Linear // W_UK and W_UV
-	OProj          nn.Linear // W_O
+	KVBProj        nn.Linear  // W_UK and W_UV
+	OProj          nn.Linear  // W_O
+	Top            tensor.Mat // [1, H] each head's largest score in training since the last ClipQK, at least 0
 
 	rope  nn.RoPE
 	heads device.Heads
@@ -57,6 +58,9 @@ func newMLA(b *nn.Builder, prefix string, cfg *config.Config, rope nn.RoPE) *MLA
 	a.KVANorm = b.RMSNorm(prefix+".kv_a_layernorm.weight", heads.C, latentNormEps)
 	a.KVBProj = b.Linear(prefix+".kv_b_proj.weight", heads.H*(heads.N+heads.V), heads.C)
 	a.OProj = b.Linear(prefix+".o_proj.weight", d, heads.H*heads.V)
+	if b.Train {
+		a.Top = b.Dev.Alloc(1, heads.H, tensor.F32)
+	}
 	return a
 }
 
@@ -104,9 +108,13 @@ func (a *MLA) newSaved(t int) mlaSaved {
 func (a *MLA) Forward(u, h tensor.Mat, b *rows, s *mlaSaved) {
 	cKV, kR := a.project(h, b, s)
 	a.KVANorm.Forward(s.cKVNorm, s.cKVRstd, cKV)
-	a.KVBProj.Forward(s.kv, s.cKVNorm)                                          // (2) (5)
-	a.dev.Attention(s.o, s.lse, tensor.Mat{}, s.q, s.kv, kR, b.starts, a.heads) // (4) (9) (10)
-	a.OProj.ForwardAdd(u, s.o)                                                  // (11)
+	a.KVBProj.Forward(s.kv, s.cKVNorm) // (2) (5)
+	var top tensor.Mat
+	if b.learning {
+		top = a.Top
+	}
+	a.dev.Attention(s.o, s.lse, top, s.q, s.kv, kR, b.starts, a.heads) // (4) (9) (10)
+	a.OProj.ForwardAdd(u, s.o)                                         // (11)
 }
 
 // project computes queries and latents, (1) (3) (6) (7) (8), and returns the latter's two parts.

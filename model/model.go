@@ -45,6 +45,7 @@ type Model struct {
 	params    []*tensor.Param
 	layers    []*Block    // Blocks, then those of the MTP modules
 	loads     [][]float32 // [E] for each mixture of experts: space for UpdateBiases
+	top       []float32   // [H] space for ClipQK
 }
 
 // Options say what a model is made for.
@@ -62,7 +63,7 @@ func New(cfg *config.Config, dev device.Device, opt Options) *Model {
 		positions = cfg.MaxPositionEmbeddings
 	}
 	b := &nn.Builder{Dev: dev, Precision: opt.Precision, Train: opt.Train}
-	m := &Model{Config: cfg, dev: dev, precision: opt.Precision, recompute: opt.Recompute}
+	m := &Model{Config: cfg, dev: dev, precision: opt.Precision, recompute: opt.Recompute, top: make([]float32, cfg.NumAttentionHeads)}
 	m.rope = nn.NewRoPE(dev, cfg.RoPEFrequencies(), cfg.RoPEMagnitude(), positions)
 	m.Embedding = b.Embedding("model.embed_tokens.weight", cfg.VocabSize, cfg.HiddenSize)
 	for i := range cfg.NumHiddenLayers {

@@ -46,6 +46,7 @@ func (l Loss) Total(o Objective) float64 {
 type rows struct {
 	ids, targets, pos tensor.Mat // [T, 1] I32
 	starts            []int32
+	learning          bool // the pass is one of Gradients
 }
 
 // State is the space that a pass over T tokens needs. One is made for a batch size and used again and again; for training
@@ -221,6 +222,8 @@ func (m *Model) Gradients(s *State, b Batch, o Objective) Loss {
 	if o.Balance != 0 {
 		balance = float32(o.Balance * float64(len(b.Starts)-1) / float64(o.Whole.Sequences))
 	}
+	s.rows.learning = true
+	defer func() { s.rows.learning = false }()
 	m.forward(s, b)
 	m.dev.Zero(s.dNorm)
 	m.dev.Zero(s.dy)
