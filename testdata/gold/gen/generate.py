@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 import hf
 from own_model import IGNORED, Model, shapes
 
 MARGIN = 1e-3     # no gate decides by less
 AGREEMENT = 5e-6  # ||own - transformers|| / ||transformers||, for logits and each gradient
+SAME = 1e-6       # what another processor may make of transformers' float32 parts: such a file is left as it is
 FLOAT32 = 1e-5    # the same of the own model in float32 against float64: what a float32 program may be held to
 HERE = Path(__file__).resolve().parent
 
@@ -45,7 +46,8 @@ CASES = {
         tokens=24, bias=(-1.5, -0.5), group_matters=8, bias_matters=8, zero_mask_differs=True),
     "v3-yarn-ratio": dict(
         config=V3 | dict(first_k_dense_replace=2, qk_rope_head_dim=16, rope_theta=1000, max_position_embeddings=320,
-                         rope_scaling=YARN | dict(mscale=1.0, mscale_all_dim=0.5)), tokens=24),
+                         rms_norm_eps=1e-5, rope_scaling=YARN | dict(mscale=1.0, mscale_all_dim=0.5)),
+        tokens=24, small_latents=True),
     "v3-noq": dict(
         config=V3 | dict(q_lora_rank=None, n_group=1, topk_group=1, n_shared_experts=2, rms_norm_eps=1e-5,
                          rope_theta=50000.0, routed_scaling_factor=2.446, num_experts_per_tok=6), bias=(-0.25, 0.25),
@@ -89,6 +91,8 @@ def draw(case, seed):
         elif name.endswith("kv_a_proj_with_mqa.weight") and case.get("small_latents"):
             x[:c["kv_lora_rank"]] *= 0.02 / shape[1] ** 0.5
             x[c["kv_lora_rank"]:] /= shape[1] ** 0.5
+        elif name.endswith("q_a_proj.weight") and case.get("small_latents"):
+            x *= 0.02 / shape[1] ** 0.5
         elif name.endswith("gate.weight"):
             x *= 1.5 / shape[1] ** 0.5
         else:
@@ -166,6 +170,15 @@ def compare(out, grads, logits, loss, other_grads, limit=AGREEMENT):
     return worst
 
 
+def same(tensors, file):
+    """Whether the file holds the tensors already, but for rounding."""
+    if not file.exists():
+        return False
+    old = load_file(file)
+    return old.keys() == tensors.keys() and all(
+        old[n].shape == t.shape and distance(old[n].double(), t.double()) < SAME for n, t in tensors.items())
+
+
 def write_checkpoint(path, case, weights):
     path.mkdir(exist_ok=True)
     config = dict(sorted((case["config"] | dict(transformers_version="4.46.0")).items()))
@@ -205,7 +218,9 @@ def generate(name):
 
     gold = {n: t.detach().float().reshape(t.shape or (1,)) for n, t in gold.items()}
     gold |= {f"grad.{n}": t.float() for n, t in grads.items()} | dict(input_ids=ids, targets=targets)
-    save_file({n: t.contiguous() for n, t in gold.items()}, path / "gold.safetensors")
+    gold = {n: t.contiguous() for n, t in gold.items()}
+    if not same(gold, path / "gold.safetensors"):
+        save_file(gold, path / "gold.safetensors")
     size = sum(f.stat().st_size for f in path.iterdir())
     print(f"{name}: seed {seed}, loss {gold['loss'].item():.6f}, own against transformers {worst:.1e}, "
           f"float32 against float64 {rounding:.1e}, {size} bytes")
