@@ -285,6 +285,30 @@ func TestYaRN(t *testing.T) {
 	}
 }
 
+// TestYaRNAtTheEnds has ramps that leave the pairs on either side: four pairs of 1, 0.1, 0.01 and 0.001, divided by 10 at most.
+func TestYaRNAtTheEnds(t *testing.T) {
+	c := parse(t, strings.Replace(small, `"qk_rope_head_dim": 4`, `"qk_rope_head_dim": 8`, 1)+`,
+		"rope_scaling": {"type": "yarn", "factor": 10, "original_max_position_embeddings": 4096}`)
+	for _, test := range []struct {
+		fast, slow float64
+		context    int
+		want       []float64
+	}{
+		{32, 1e-2, 4096, []float64{1, 0.1, 0.01 * 0.775, 0.001 * 0.55}},              // 1.31 to 4.81: the ramp is 1 to 5
+		{32, 1e-6, 4096, []float64{1, 0.1, 0.01 * (1 - 0.9/6), 0.001 * (1 - 0.9/3)}}, // 1.31 to 8.81: it ends at 7
+		{1e9, 1, 4096, []float64{1, 0.1 * 0.7, 0.01 * 0.4, 0.001 * 0.1}},             // below 0 to 2.81: it begins at 0
+		{2, 2, 8, []float64{1, 0.01, 0.001, 0.0001}},                                 // -0.2: a step after pair 0
+	} {
+		s := c.RoPEScaling
+		s.BetaFast, s.BetaSlow, s.OriginalMaxPositionEmbeddings = test.fast, test.slow, test.context
+		for i, got := range c.RoPEFrequencies() {
+			if !near(got, test.want[i]) {
+				t.Errorf("beta %g to %g: frequency %d is %g, want %g", test.fast, test.slow, i, got, test.want[i])
+			}
+		}
+	}
+}
+
 func TestSoftmaxScale(t *testing.T) {
 	for name, want := range map[string]float64{
 		"moonlight": 0.07216878364870322, "v3": 0.1352337788608801, "v2": 0.1352337788608801, "v2-lite": 0.1147213868,

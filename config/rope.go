@@ -56,4 +56,4 @@ func (c *Config) RoPEMagnitude() float64 {
 }
 
 // mscale is YaRN's growth of the scores with the context: 1 where m is 0 or the context does not grow.
-func mscale(factor, m float64) float64 { return 0.1*m*math.Log(max(factor, 1)) + 1 }
+func mscale(factor, m float64) float64 { return 0.1*m*math.Log(factor) + 1 }

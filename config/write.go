@@ -14,8 +14,6 @@ func (c *Config) JSON() ([]byte, error) {
 	m := values(c)
 	maps.Copy(m, c.constants())
 	m["attention_dropout"] = float(0)
-	m["num_key_value_heads"] = c.NumAttentionHeads
-	m["moe_layer_freq"] = 1
 	m["use_cache"] = true
 	if c.QLoRARank == 0 {
 		m["q_lora_rank"] = nil
