@@ -11,6 +11,7 @@ import (
 
 	"sprat/device/cpu"
 	"sprat/safetensors"
+	"sprat/tokenizer"
 )
 
 // gold is a directory of the gold vectors, which has no tokenizer.
@@ -73,6 +74,16 @@ func TestOpenMistakes(t *testing.T) {
 			return slices.DeleteFunc(all, func(x safetensors.Tensor) bool { return strings.Contains(x.Name, name) })
 		}
 	}
+	turn := func(name string) func([]safetensors.Tensor) []safetensors.Tensor {
+		return func(all []safetensors.Tensor) []safetensors.Tensor {
+			for _, x := range all {
+				if strings.Contains(x.Name, name) {
+					slices.Reverse(x.Shape)
+				}
+			}
+			return all
+		}
+	}
 	for _, c := range []struct {
 		what, dir, want string
 	}{
@@ -81,6 +92,7 @@ func TestOpenMistakes(t *testing.T) {
 		{"another shape", changed(t, map[string]any{"moe_intermediate_size": 5}, nil), "mlp.experts"},
 		{"more layers than weights", changed(t, map[string]any{"num_hidden_layers": 1000}, nil), "missing"},
 		{"a larger vocabulary", changed(t, map[string]any{"vocab_size": 1 << 24}, nil), "model.embed_tokens.weight"},
+		{"a matrix turned", changed(t, nil, turn("layers.0.mlp.up_proj.weight")), "mlp.up_proj.weight has shape [32 28]"},
 		{"a contradiction", changed(t, map[string]any{"num_experts_per_tok": 99}, nil), "num_experts_per_tok"},
 	} {
 		_, err := open(t, c.dir)
@@ -184,12 +196,47 @@ func TestGenerateStopsWhenTold(t *testing.T) {
 }
 
 func TestTokenizerMustFit(t *testing.T) {
-	dir := changed(t, nil, nil)
-	text := []byte(`{"model":{"type":"BPE","vocab":{},"merges":[]}}`)
-	if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), text, 0o600); err != nil {
+	tok, err := tokenizer.Train(slices.Values([]string{"abc"}), tokenizer.TrainOptions{VocabSize: 256})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(t, dir); err == nil || !strings.Contains(err.Error(), "tokenizer.json") {
-		t.Errorf("a tokenizer without bytes: %v", err)
+	write := func(dir, text string) {
+		if err := os.WriteFile(filepath.Join(dir, "tokenizer.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		what, want string
+		put        func(dir string)
+	}{
+		{"without bytes", "no byte-level BPE", func(dir string) { write(dir, `{"model":{"type":"BPE","vocab":{},"merges":[]}}`) }},
+		{"more tokens than the model", "256 tokens, but config.json's vocab_size is 96", func(dir string) {
+			if err := tok.Save(filepath.Join(dir, "tokenizer.json")); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"no file", "directory", func(dir string) {
+			if err := os.Mkdir(filepath.Join(dir, "tokenizer.json"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		dir := changed(t, nil, nil)
+		c.put(dir)
+		_, err := open(t, dir)
+		if err == nil || !strings.Contains(err.Error(), "tokenizer.json") || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want one line with %q in it", c.what, err, c.want)
+		}
+	}
+}
+
+// A config of a few bytes must not make tables of gigabytes.
+func TestLongContextIsBounded(t *testing.T) {
+	e, err := open(t, changed(t, map[string]any{"max_position_embeddings": 1 << 24}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := e.Model.Positions(); n != maxPositions {
+		t.Errorf("%d positions, want %d", n, maxPositions)
 	}
 }

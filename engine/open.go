@@ -34,13 +34,8 @@ func Open(dir fs.FS, dev device.Device) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{Config: cfg}
-	if text, err := fs.ReadFile(dir, "tokenizer.json"); err == nil {
-		if e.Tokenizer, err = tokenizer.Parse(text); err != nil {
-			return nil, fmt.Errorf("tokenizer.json: %w", err)
-		}
-		if n := e.Tokenizer.VocabSize(); n > e.Config.VocabSize {
-			return nil, fmt.Errorf("tokenizer.json has %d tokens, but config.json's vocab_size is %d: they are of different models", n, e.Config.VocabSize)
-		}
+	if e.Tokenizer, err = openTokenizer(dir, cfg.VocabSize); err != nil {
+		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
 	weights, err := safetensors.OpenFS(dir)
 	if err != nil {
@@ -56,6 +51,25 @@ func Open(dir fs.FS, dev device.Device) (*Engine, error) {
 		return nil, err
 	}
 	return e, nil
+}
+
+// openTokenizer returns nil where there is none: ids go without.
+func openTokenizer(dir fs.FS, vocab int) (*tokenizer.Tokenizer, error) {
+	text, err := fs.ReadFile(dir, "tokenizer.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	t, err := tokenizer.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if n := t.VocabSize(); n > vocab {
+		return nil, fmt.Errorf("%d tokens, but config.json's vocab_size is %d: they are of different models", n, vocab)
+	}
+	return t, nil
 }
 
 // dropMissingMTP takes the MTP modules out of a config whose weights have none of their tensors: transformers saves such.
