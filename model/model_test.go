@@ -280,6 +280,34 @@ func TestBiasBalancesAndStopsAtSpeedZero(t *testing.T) {
 	}
 }
 
+// TestLoads: a step's load is of its own tokens, and of the layers that ran.
+func TestLoads(t *testing.T) {
+	m := tinyModel(t, newDevice(t, 2), true)
+	b := randomBatch(m.Config.VocabSize, 20, 13)
+	s := m.NewState(len(b.IDs), true)
+	step := func(o Objective) (load []float64) {
+		m.Gradients(s, b, o)
+		for g := range gates(m) {
+			sum := 0.0
+			for _, n := range g.Load.Host() {
+				sum += float64(n)
+			}
+			load = append(load, sum)
+		}
+		m.UpdateBiases(0)
+		return load
+	}
+	all := float64(len(b.IDs) * m.Config.NumExpertsPerTok)
+	for range 2 {
+		if got, want := step(Objective{MTPWeight: 0.3}), []float64{all, all, all}; !slices.Equal(got, want) {
+			t.Errorf("loads %v, want %v", got, want)
+		}
+	}
+	if got, want := step(Objective{}), []float64{all, 0, 0}; !slices.Equal(got, want) {
+		t.Errorf("loads %v without MTP, want %v", got, want)
+	}
+}
+
 func TestBatchCheck(t *testing.T) {
 	good := Batch{IDs: []int32{1, 2}, Targets: []int32{2, -1}, Starts: []int32{0, 2}}
 	if err := good.Check(3, 2); err != nil {
