@@ -291,6 +291,48 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
+// syncedFile notes whether all that was written had been sent to the disk when the file was closed.
+type syncedFile struct {
+	*os.File
+	dirty, closed *bool
+}
+
+func (f syncedFile) Write(b []byte) (int, error) {
+	*f.dirty = true
+	return f.File.Write(b)
+}
+
+func (f syncedFile) Sync() error {
+	*f.dirty = false
+	return f.File.Sync()
+}
+
+func (f syncedFile) Close() error {
+	*f.closed = true
+	return f.File.Close()
+}
+
+// TestSyncedBeforeNamed: a file that has its name is on the disk, or a crash could leave the name and lose the content.
+func TestSyncedBeforeNamed(t *testing.T) {
+	var files []syncedFile
+	create := func(dir, pattern string) (tempFile, error) {
+		f, err := os.CreateTemp(dir, pattern)
+		files = append(files, syncedFile{f, new(bool), new(bool)})
+		return files[len(files)-1], err
+	}
+	if err := writeDir(create, t.TempDir(), weights(1), 1<<14); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if *f.dirty || !*f.closed {
+			t.Errorf("%s: closed %t, with something yet to be synced %t", f.Name(), *f.closed, *f.dirty)
+		}
+	}
+	if len(files) != 5 {
+		t.Errorf("%d files, want four shards and the index", len(files))
+	}
+}
+
 // TestNonFinite: what is no number survives in the types that can say so.
 func TestNonFinite(t *testing.T) {
 	inf := float32(math.Inf(1))

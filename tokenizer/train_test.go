@@ -2,9 +2,12 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -57,6 +60,24 @@ func TestTrainLikeHuggingFace(t *testing.T) {
 		if !slices.Equal(got.pairs, want.pairs) {
 			t.Errorf("%d workers: the merges differ", workers)
 		}
+	}
+}
+
+// TestWorkersAddUp: several workers, each with texts of its own, count what one does.
+func TestWorkersAddUp(t *testing.T) {
+	tok := small(t, TrainOptions{})
+	var texts []string
+	for i := range 20 {
+		texts = append(texts, strings.Repeat(fmt.Sprintf(" all word%d", i), batchBytes/60)) // some five make a batch
+	}
+	want := map[string]int64{}
+	for _, text := range texts {
+		for piece, n := range countPieces(slices.Values([]string{text}), tok.splits, 1) {
+			want[piece] += n
+		}
+	}
+	if got := countPieces(slices.Values(texts), tok.splits, 4); !maps.Equal(got, want) {
+		t.Errorf("four workers count %d times %q, one %d", got[" all"], " all", want[" all"])
 	}
 }
 
