@@ -22,7 +22,7 @@ const (
 
 // Check returns the first thing that is wrong with c, in one line: the key, its value, and what would be right.
 func (c *Config) Check() error {
-	for _, check := range []func() error{c.checkType, c.checkSizes, c.checkExperts, c.checkGate, c.checkNumbers, c.checkTokens, c.checkStorage} {
+	for _, check := range []func() error{c.checkType, c.checkSizes, c.checkAttention, c.checkExperts, c.checkGate, c.checkNumbers, c.checkTokens, c.checkStorage} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -52,12 +52,13 @@ func first(errs ...error) error {
 var architecture = map[string]string{
 	"deepseek_v2": "DeepseekV2ForCausalLM",
 	"deepseek_v3": "DeepseekV3ForCausalLM",
+	"sprat_gqa":   "SpratGQAForCausalLM", // which no other program has: none reads such a model as something else
 }
 
 func (c *Config) checkType() error {
 	want, ok := architecture[c.ModelType]
 	if !ok {
-		return fmt.Errorf("model_type is %q: want deepseek_v2 or deepseek_v3", c.ModelType)
+		return fmt.Errorf("model_type is %q: want deepseek_v2, deepseek_v3 or sprat_gqa", c.ModelType)
 	}
 	if !slices.Equal(c.Architectures, []string{want}) {
 		return fmt.Errorf("architectures is %.80q: want [%q] for model_type %s", c.Architectures, want, c.ModelType)
@@ -72,22 +73,47 @@ func (c *Config) checkSizes() error {
 		inRange("num_hidden_layers", c.NumHiddenLayers, 1, maxLayers),
 		inRange("num_nextn_predict_layers", c.NumNextNPredictLayers, 0, maxMTP),
 		inRange("num_attention_heads", c.NumAttentionHeads, 1, maxHeads),
+		inRange("max_position_embeddings", c.MaxPositionEmbeddings, 1, maxPositions),
+		inRange("n_routed_experts", c.NRoutedExperts, 0, maxExperts),
+		inRange("first_k_dense_replace", c.FirstKDenseReplace, 0, maxLayers),
+	)
+	if err == nil && (c.FirstKDenseReplace > 0 || c.NRoutedExperts == 0) {
+		return inRange("intermediate_size", c.IntermediateSize, 1, maxWidth)
+	}
+	return err
+}
+
+func (c *Config) checkAttention() error {
+	if c.IsGQA() {
+		return c.checkGQA()
+	}
+	err := first(
 		inRange("q_lora_rank", c.QLoRARank, 0, maxWidth),
 		inRange("kv_lora_rank", c.KVLoRARank, 1, maxWidth),
 		inRange("qk_nope_head_dim", c.QKNoPEHeadDim, 1, maxHeadDim),
 		inRange("qk_rope_head_dim", c.QKRoPEHeadDim, 2, maxHeadDim),
 		inRange("v_head_dim", c.VHeadDim, 1, maxHeadDim),
-		inRange("max_position_embeddings", c.MaxPositionEmbeddings, 1, maxPositions),
-		inRange("n_routed_experts", c.NRoutedExperts, 0, maxExperts),
-		inRange("first_k_dense_replace", c.FirstKDenseReplace, 0, maxLayers),
 	)
 	if err == nil && c.QKRoPEHeadDim%2 != 0 {
 		return fmt.Errorf("qk_rope_head_dim is %d: want an even number, as rotation takes pairs", c.QKRoPEHeadDim)
 	}
-	if err == nil && (c.FirstKDenseReplace > 0 || c.NRoutedExperts == 0) {
-		return inRange("intermediate_size", c.IntermediateSize, 1, maxWidth)
-	}
 	return err
+}
+
+func (c *Config) checkGQA() error {
+	err := first(
+		inRange("num_key_value_heads", c.NumKeyValueHeads, 1, c.NumAttentionHeads),
+		inRange("head_dim", c.HeadDim, 2, maxHeadDim),
+	)
+	switch {
+	case err != nil:
+		return err
+	case c.HeadDim%2 != 0:
+		return fmt.Errorf("head_dim is %d: want an even number, as rotation takes pairs", c.HeadDim)
+	case c.NumAttentionHeads%c.NumKeyValueHeads != 0:
+		return fmt.Errorf("num_key_value_heads is %d: want a divisor of num_attention_heads, %d", c.NumKeyValueHeads, c.NumAttentionHeads)
+	}
+	return nil
 }
 
 func (c *Config) checkExperts() error {

@@ -27,6 +27,10 @@
 // or together in rope_parameters, as transformers 5 writes them. model_type kimi_k2 is deepseek_v3 under another name, and
 // becomes it.
 //
+// model_type sprat_gqa is ours alone, a model to compare with: deepseek_v3 with grouped-query attention in place of the latent
+// kind. It has num_key_value_heads, as many as num_attention_heads for plain multi-head attention, and head_dim, and none of the
+// latent's keys.
+//
 // YaRN is on wherever rope_scaling is there, whatever the length of the context, as in transformers. DeepSeek's own inference
 // program turns it on only for a context longer than the original one.
 package config
@@ -44,7 +48,7 @@ import (
 // Config describes a model. Parse and Load return only what passes Check; who changes a Config calls Check again.
 type Config struct {
 	Architectures []string `json:"architectures"`
-	ModelType     string   `json:"model_type"` // deepseek_v2 or deepseek_v3
+	ModelType     string   `json:"model_type"` // deepseek_v2, deepseek_v3 or sprat_gqa
 
 	VocabSize             int  `json:"vocab_size"`
 	HiddenSize            int  `json:"hidden_size"`
@@ -60,6 +64,8 @@ type Config struct {
 	QKNoPEHeadDim     int `json:"qk_nope_head_dim"`
 	QKRoPEHeadDim     int `json:"qk_rope_head_dim"`
 	VHeadDim          int `json:"v_head_dim"`
+	NumKeyValueHeads  int `json:"num_key_value_heads"` // of sprat_gqa; 0 in the others, where each head has its own
+	HeadDim           int `json:"head_dim"`            // of sprat_gqa
 
 	NRoutedExperts      int     `json:"n_routed_experts"` // 0: every layer is dense
 	NSharedExperts      int     `json:"n_shared_experts"` // one MLP of this many times the width
@@ -152,8 +158,32 @@ func loadFS(dir fs.FS, name string) (*Config, error) {
 	return Parse(data)
 }
 
+// IsGQA reports whether attention is grouped-query attention, and not latent attention.
+func (c *Config) IsGQA() bool { return c.ModelType == "sprat_gqa" }
+
 // QKHeadDim is the width of a query and a key in one head.
-func (c *Config) QKHeadDim() int { return c.QKNoPEHeadDim + c.QKRoPEHeadDim }
+func (c *Config) QKHeadDim() int {
+	if c.IsGQA() {
+		return c.HeadDim
+	}
+	return c.QKNoPEHeadDim + c.QKRoPEHeadDim
+}
+
+// RotaryDim is how many of QKHeadDim's numbers turn with the position.
+func (c *Config) RotaryDim() int {
+	if c.IsGQA() {
+		return c.HeadDim
+	}
+	return c.QKRoPEHeadDim
+}
+
+// ValueDim is the width of a value in one head.
+func (c *Config) ValueDim() int {
+	if c.IsGQA() {
+		return c.HeadDim
+	}
+	return c.VHeadDim
+}
 
 // IsMoE reports whether a layer has a mixture of experts in place of an MLP. MTP modules follow as layers
 // NumHiddenLayers and up.

@@ -84,6 +84,7 @@ func TestJSONParsesToTheSame(t *testing.T) {
 		c.EOSTokenIDs = nil
 		checkRewrite(t, c)
 	}
+	checkRewrite(t, parse(t, smallGQA))
 }
 
 func checkRewrite(t *testing.T, c *Config) {
@@ -119,6 +120,10 @@ const small = `"model_type": "deepseek_v3", "vocab_size": 64, "hidden_size": 16,
 
 // smallMoE is small with experts.
 const smallMoE = small + `, "first_k_dense_replace": 1, "n_routed_experts": 8, "moe_intermediate_size": 8, "num_experts_per_tok": 2, "n_group": 2, "topk_group": 1`
+
+// smallGQA has grouped-query attention.
+const smallGQA = `"model_type": "sprat_gqa", "vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4,
+	"intermediate_size": 24, "num_key_value_heads": 2, "head_dim": 6`
 
 func parse(t *testing.T, text string) *Config {
 	t.Helper()
@@ -233,6 +238,12 @@ func TestErrors(t *testing.T) {
 		{strings.Replace(small, `"hidden_size": 16`, `"hidden_size": 9223372036854775807`, 1), "hidden_size is 9223372036854775807"},
 		{strings.Replace(small, `"hidden_size": 16`, `"hidden_size": 99999999999999999999`, 1), "want a value of type int"},
 		{strings.Replace(small, `"qk_rope_head_dim": 4`, `"qk_rope_head_dim": 3`, 1), "want an even number"},
+		{strings.Replace(smallGQA, `"head_dim": 6`, `"head_dim": 5`, 1), "head_dim is 5: want an even number"},
+		{strings.Replace(smallGQA, `, "head_dim": 6`, "", 1), "head_dim is missing"},
+		{strings.Replace(smallGQA, `"num_key_value_heads": 2`, `"num_key_value_heads": 3`, 1), "num_key_value_heads is 3: want a divisor"},
+		{strings.Replace(smallGQA, `"num_key_value_heads": 2`, `"num_key_value_heads": 8`, 1), "num_key_value_heads is 8: want 1 to 4"},
+		{strings.Replace(smallGQA, `"num_key_value_heads": 2`, `"num_key_value_heads": 0`, 1), "num_key_value_heads is 0"},
+		{smallGQA + `, "kv_lora_rank": 8`, "kv_lora_rank is of latent attention"},
 		{strings.Replace(smallMoE, "deepseek_v3", "deepseek_v2", 1) + `, "norm_topk_prob": true`, "norm_topk_prob is true"},
 	} {
 		_, err := Parse([]byte("{" + c.text + "}"))
@@ -321,6 +332,9 @@ func TestSoftmaxScale(t *testing.T) {
 			t.Errorf("%s: cosines and sines times %g", name, got)
 		}
 	}
+	if c := parse(t, smallGQA); !near(c.SoftmaxScale(), 1/math.Sqrt(6)) || len(c.RoPEFrequencies()) != 3 || !near(c.RoPEFrequencies()[1], math.Pow(10000, -1./3)) {
+		t.Errorf("sprat_gqa: scale %g, frequencies %v", c.SoftmaxScale(), c.RoPEFrequencies())
+	}
 	c := load(t, "v3")
 	c.RoPEScaling.MScaleAllDim = 0.707
 	if got, want := c.RoPEMagnitude(), 1.3688879454/1.2608037774; !near(got, want) {
@@ -344,6 +358,7 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	f.Add([]byte("{" + smallGQA + "}"))
 	f.Add([]byte("{" + smallMoE + `, "rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2, "original_max_position_embeddings": 1}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse(data)

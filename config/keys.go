@@ -9,14 +9,35 @@ import (
 
 // constants are the keys of which one value is supported. Parse refuses another, and JSON writes them.
 func (c *Config) constants() map[string]any {
-	return map[string]any{
-		"attention_bias":      false,
-		"attention_dropout":   0.0,
-		"hidden_act":          "silu",
-		"moe_layer_freq":      1.0,
-		"num_key_value_heads": float64(c.NumAttentionHeads),
+	m := map[string]any{
+		"attention_bias":    false,
+		"attention_dropout": 0.0,
+		"hidden_act":        "silu",
+		"moe_layer_freq":    1.0,
 	}
+	if !c.IsGQA() {
+		m["num_key_value_heads"] = float64(c.NumAttentionHeads)
+	}
+	return m
 }
+
+// keys maps the keys that a file of c's type may have to c's fields: each kind of attention has its own.
+func (c *Config) keys() map[string]any {
+	m := fields(c)
+	others := gqaKeys
+	if c.IsGQA() {
+		others = mlaKeys
+	}
+	for _, key := range others {
+		delete(m, key)
+	}
+	return m
+}
+
+var (
+	gqaKeys = []string{"num_key_value_heads", "head_dim"}
+	mlaKeys = []string{"q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim"}
+)
 
 // writtenByOthers are constants that published files lack, but that other programs add.
 func (c *Config) writtenByOthers() map[string]any {
@@ -47,13 +68,16 @@ var ignored = []string{
 
 // checkFixed checks the keys that are not Config's.
 func (c *Config) checkFixed(raw map[string]json.RawMessage) error {
-	known, constants := fields(c), c.constants()
+	known, constants := c.keys(), c.constants()
 	maps.Copy(constants, c.writtenByOthers())
 	for _, key := range slices.Sorted(maps.Keys(raw)) {
 		if known[key] != nil || slices.Contains(ignored, key) {
 			continue
 		}
 		want, ok := constants[key]
+		if !ok && slices.Contains(mlaKeys, key) {
+			return fmt.Errorf("%s is of latent attention: remove it from a %s", key, c.ModelType)
+		}
 		if !ok {
 			return fmt.Errorf("unknown key %.80q: no DeepSeek-V2 or V3 model has it; remove it if it changes nothing", key)
 		}

@@ -80,7 +80,7 @@ func defaults(modelType json.RawMessage) (*Config, error) {
 		RMSNormEps: 1e-6, RoPETheta: 10000, InitializerRange: 0.02, AuxLossAlpha: 0.001, SeqAux: true, TorchDType: "float32",
 	}
 	if isAbsent(modelType) {
-		return nil, errors.New("model_type is missing: want deepseek_v2, deepseek_v3 or kimi_k2")
+		return nil, errors.New("model_type is missing: want deepseek_v2, deepseek_v3, kimi_k2 or sprat_gqa")
 	}
 	if err := decodeValue("model_type", modelType, &c.ModelType); err != nil {
 		return nil, err
@@ -90,12 +90,12 @@ func defaults(modelType json.RawMessage) (*Config, error) {
 		c.NSharedExperts, c.NGroup, c.TopKGroup = 2, 1, 1
 		c.ScoringFunc, c.TopKMethod, c.RoutedScalingFactor = "softmax", "greedy", 1
 		c.MaxPositionEmbeddings, c.BOSTokenID, c.EOSTokenIDs = 2048, 1, []int32{2}
-	case "deepseek_v3", "kimi_k2":
+	case "deepseek_v3", "kimi_k2", "sprat_gqa":
 		c.FirstKDenseReplace, c.NSharedExperts, c.NumExpertsPerTok, c.NGroup, c.TopKGroup = 3, 1, 8, 8, 4
 		c.ScoringFunc, c.TopKMethod, c.NormTopKProb, c.RoutedScalingFactor = "sigmoid", "noaux_tc", true, 2.5
 		c.MaxPositionEmbeddings, c.EOSTokenIDs = 4096, []int32{1}
 	default:
-		return nil, fmt.Errorf("model_type is %.80q: want deepseek_v2, deepseek_v3 or kimi_k2", c.ModelType)
+		return nil, fmt.Errorf("model_type is %.80q: want deepseek_v2, deepseek_v3, kimi_k2 or sprat_gqa", c.ModelType)
 	}
 	return c, nil
 }
@@ -152,20 +152,21 @@ func fields(ptr any) map[string]any {
 	return m
 }
 
-// required are the sizes that a file must give.
-var required = []string{
-	"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim",
-	"v_head_dim",
-}
+// required are the sizes that a file must give, whatever its attention.
+var required = []string{"vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads"}
 
 // decode fills c from the values of a file.
 func (c *Config) decode(raw map[string]json.RawMessage) error {
-	for _, key := range required {
+	needed := append(slices.Clone(required), mlaKeys[1:]...) // there may be no query latent
+	if c.IsGQA() {
+		needed = append(slices.Clone(required), gqaKeys...)
+	}
+	for _, key := range needed {
 		if isAbsent(raw[key]) {
 			return fmt.Errorf("%s is missing: the model's size is not known without it", key)
 		}
 	}
-	known := fields(c)
+	known := c.keys()
 	for _, key := range slices.Sorted(maps.Keys(raw)) {
 		var err error
 		switch ptr := known[key]; {

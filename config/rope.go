@@ -3,12 +3,12 @@ package config
 import "math"
 
 // RoPEFrequencies returns the angle in radians by which each pair of the rotary part turns from one position to the next,
-// QKRoPEHeadDim/2 numbers: θ^(-2i/d), slowed by YaRN (arXiv 2309.00071) where RoPEScaling is set. YaRN leaves the pairs that
+// RotaryDim/2 numbers: θ^(-2i/d), slowed by YaRN (arXiv 2309.00071) where RoPEScaling is set. YaRN leaves the pairs that
 // turn more than BetaFast times within the original context, divides those that turn less than BetaSlow times by Factor, and
 // goes over from one to the other linearly in between.
 func (c *Config) RoPEFrequencies() []float64 {
-	d := float64(c.QKRoPEHeadDim)
-	freqs := make([]float64, c.QKRoPEHeadDim/2)
+	d := float64(c.RotaryDim())
+	freqs := make([]float64, c.RotaryDim()/2)
 	for i := range freqs {
 		freqs[i] = math.Pow(c.RoPETheta, -2*float64(i)/d)
 	}
@@ -31,7 +31,7 @@ func (c *Config) RoPEFrequencies() []float64 {
 // pairTurning is the index, as a real number, of the pair that turns n times within the original context.
 func (c *Config) pairTurning(n float64) float64 {
 	context := float64(c.RoPEScaling.OriginalMaxPositionEmbeddings)
-	return float64(c.QKRoPEHeadDim) * math.Log(context/(n*2*math.Pi)) / (2 * math.Log(c.RoPETheta))
+	return float64(c.RotaryDim()) * math.Log(context/(n*2*math.Pi)) / (2 * math.Log(c.RoPETheta))
 }
 
 // SoftmaxScale is what the products of queries and keys are multiplied by, rotary and other part alike: one over the root of

@@ -9,13 +9,13 @@ import (
 )
 
 // JSON returns the config.json of c, in the style of the published ones. transformers loads it as DeepseekV2ForCausalLM or
-// DeepseekV3ForCausalLM, and Parse gives c again.
+// DeepseekV3ForCausalLM, sprat_gqa apart, and Parse gives c again.
 func (c *Config) JSON() ([]byte, error) {
-	m := values(c)
+	m := values(c.keys())
 	maps.Copy(m, c.constants())
 	m["attention_dropout"] = float(0)
 	m["use_cache"] = true
-	if c.QLoRARank == 0 {
+	if c.QLoRARank == 0 && !c.IsGQA() {
 		m["q_lora_rank"] = nil
 	}
 	if c.NRoutedExperts == 0 {
@@ -28,7 +28,7 @@ func (c *Config) JSON() ([]byte, error) {
 		m["eos_token_id"] = c.EOSTokenIDs[0]
 	}
 	if c.RoPEScaling != nil {
-		m["rope_scaling"] = values(c.RoPEScaling)
+		m["rope_scaling"] = values(fields(c.RoPEScaling))
 	}
 	if c.QuantizationConfig == nil {
 		delete(m, "quantization_config")
@@ -37,10 +37,10 @@ func (c *Config) JSON() ([]byte, error) {
 	return append(data, '\n'), err
 }
 
-// values maps keys to the values of the struct's fields.
-func values(ptr any) map[string]any {
+// values maps keys to the values that the fields hold.
+func values(fields map[string]any) map[string]any {
 	m := map[string]any{}
-	for key, field := range fields(ptr) {
+	for key, field := range fields {
 		v := reflect.ValueOf(field).Elem().Interface()
 		if f, ok := v.(float64); ok {
 			v = float(f)

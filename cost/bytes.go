@@ -44,10 +44,14 @@ func (t tensor) hasScale(g group) bool {
 	return false
 }
 
-// CacheElements is the numbers that the latent cache holds for a token: normed cKV and turned kR, in every layer.
+// CacheElements is the numbers that the cache holds for a token in every layer: normed cKV and turned kR, or with grouped-query
+// attention keys and values.
 func CacheElements(c *config.Config) int64 {
+	if c.IsGQA() {
+		return int64(c.NumHiddenLayers) * 2 * int64(c.NumKeyValueHeads) * int64(c.HeadDim)
+	}
 	return int64(c.NumHiddenLayers) * int64(c.KVLoRARank+c.QKRoPEHeadDim)
 }
 
-// CacheBytes is the bytes that the latent cache takes for a token, in bfloat16.
+// CacheBytes is the bytes that the cache takes for a token, in bfloat16.
 func CacheBytes(c *config.Config) int64 { return 2 * CacheElements(c) }

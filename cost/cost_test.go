@@ -262,3 +262,27 @@ func TestParamsStopsWhenAsked(t *testing.T) {
 		t.Errorf("%d tensors", n)
 	}
 }
+
+// Attention of grouped queries: figures published for caches (arXiv 2505.09343, table 1), and the shapes added up by hand.
+func TestGQA(t *testing.T) {
+	parse := func(text string) *config.Config {
+		c, err := config.Parse([]byte(`{"model_type": "sprat_gqa", "vocab_size": 1000, "intermediate_size": 100, ` + text + `}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	qwen := parse(`"hidden_size": 8192, "num_hidden_layers": 80, "num_attention_heads": 64, "num_key_value_heads": 8, "head_dim": 128`)
+	llama := parse(`"hidden_size": 16384, "num_hidden_layers": 126, "num_attention_heads": 128, "num_key_value_heads": 8, "head_dim": 128`)
+	if q, l := CacheBytes(qwen), CacheBytes(llama); q != 327_680 || l != 516_096 {
+		t.Errorf("caches of %d and %d bytes a token", q, l)
+	}
+	if got, want := Count(qwen).Attention, int64(80*(2*8192*8192+2*1024*8192)); got != want {
+		t.Errorf("%d parameters of attention, want %d", got, want)
+	}
+	const context = 4096
+	linear := 2 * float64(Count(qwen).ActivatedWithoutEmbedding())
+	if got, want := ForwardFLOPs(qwen, context)-linear, 80.0*64*(128+128)*context; got != want {
+		t.Errorf("attention takes %g FLOP, want %g", got, want)
+	}
+}

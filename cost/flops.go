@@ -21,5 +21,5 @@ func MTPForwardFLOPs(c *config.Config, context int) float64 {
 
 // attentionFLOPs is one layer's: a product with a key and one with a value in each head, for half the context.
 func attentionFLOPs(c *config.Config, context int) float64 {
-	return float64(c.NumAttentionHeads) * float64(c.QKHeadDim()+c.VHeadDim) * 2 * float64(context) / 2
+	return float64(c.NumAttentionHeads) * float64(c.QKHeadDim()+c.ValueDim()) * 2 * float64(context) / 2
 }

@@ -84,7 +84,7 @@ func layer(c *config.Config, i int) []part {
 	d, p := c.HiddenSize, prefix(i)
 	list := []part{
 		{group: norms, prefix: p, tensors: []tensor{{"input_layernorm.weight", []int{d}}, {"post_attention_layernorm.weight", []int{d}}}},
-		{group: attention, prefix: p + "self_attn.", tensors: mla(c)},
+		{group: attention, prefix: p + "self_attn.", tensors: attentionOf(c)},
 	}
 	if !c.IsMoE(i) {
 		return append(list, part{group: dense, prefix: p + "mlp.", tensors: mlp(d, c.IntermediateSize)})
@@ -103,6 +103,18 @@ func layer(c *config.Config, i int) []part {
 		list = append(list, part{group: shared, prefix: p + "mlp.shared_experts.", tensors: mlp(d, c.NSharedExperts*c.MoEIntermediateSize)})
 	}
 	return list
+}
+
+func attentionOf(c *config.Config) []tensor {
+	if c.IsGQA() {
+		return gqa(c)
+	}
+	return mla(c)
+}
+
+func gqa(c *config.Config) []tensor {
+	d, q, kv := c.HiddenSize, c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
+	return []tensor{{"q_proj.weight", []int{q, d}}, {"k_proj.weight", []int{kv, d}}, {"v_proj.weight", []int{kv, d}}, {"o_proj.weight", []int{d, q}}}
 }
 
 func mla(c *config.Config) []tensor {

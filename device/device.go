@@ -125,6 +125,7 @@ type Device interface {
 	AbsorbValue(o, oC, wkvb tensor.Mat, h Heads)
 	// LatentAttention is causal attention over latents [S, C+R], rows of [cKV | kR], which all heads share:
 	//   score = (qC·cKV + q_rope·kR)·scale;   oC [T, H·C] = Σ p·cKV. Query row t sees latents [0, past+t], S >= past+T.
+	// R may be 0.
 	LatentAttention(oC, qC, q, latents tensor.Mat, past int, h Heads)
 
 	// Route chooses K experts for each token from logits [T, E], by the equations of package model's gate. bias [1, E]

@@ -10,10 +10,11 @@ import (
 )
 
 // Block is one decoder layer: h = x + MLA(norm(x)); y = h + FFN(norm(h)). The FFN is a dense MLP in the first layers and a
-// mixture of experts after them.
+// mixture of experts after them. A model to compare with has GQA in place of MLA.
 type Block struct {
 	InputNorm nn.RMSNorm
-	Attn      *MLA
+	Attn      *MLA // one of the two is nil
+	GQA       *GQA
 	PostNorm  nn.RMSNorm
 	MLP       *nn.MLP // one of the two is nil
 	MoE       *MoE
@@ -22,12 +23,13 @@ type Block struct {
 
 func newBlock(b *nn.Builder, cfg *config.Config, layer int, rope nn.RoPE) *Block {
 	prefix := fmt.Sprintf("model.layers.%d", layer)
-	l := &Block{
-		InputNorm: b.RMSNorm(prefix+".input_layernorm.weight", cfg.HiddenSize, cfg.RMSNormEps),
-		Attn:      newMLA(b, prefix+".self_attn", cfg, rope),
-		PostNorm:  b.RMSNorm(prefix+".post_attention_layernorm.weight", cfg.HiddenSize, cfg.RMSNormEps),
-		dev:       b.Dev,
+	l := &Block{InputNorm: b.RMSNorm(prefix+".input_layernorm.weight", cfg.HiddenSize, cfg.RMSNormEps), dev: b.Dev}
+	if cfg.IsGQA() {
+		l.GQA = newGQA(b, prefix+".self_attn", cfg, rope)
+	} else {
+		l.Attn = newMLA(b, prefix+".self_attn", cfg, rope)
 	}
+	l.PostNorm = b.RMSNorm(prefix+".post_attention_layernorm.weight", cfg.HiddenSize, cfg.RMSNormEps)
 	if cfg.IsMoE(layer) {
 		l.MoE = newMoE(b, prefix+".mlp", cfg)
 	} else {
@@ -42,6 +44,7 @@ type blockSaved struct {
 	xNorm, h, hNorm tensor.Mat // [T, D]
 	xRstd, hRstd    tensor.Mat // [T, 1]
 	attn            mlaSaved
+	gqa             gqaSaved
 	mlp             nn.MLPSaved
 	moe             moeSaved
 }
@@ -49,7 +52,8 @@ type blockSaved struct {
 func (l *Block) newSaved(t int) blockSaved {
 	d := l.InputNorm.W.Cols
 	mat := func(cols int) tensor.Mat { return l.dev.Alloc(t, cols, tensor.F32) }
-	s := blockSaved{xNorm: mat(d), h: mat(d), hNorm: mat(d), xRstd: mat(1), hRstd: mat(1), attn: l.Attn.newSaved(t)}
+	s := blockSaved{xNorm: mat(d), h: mat(d), hNorm: mat(d), xRstd: mat(1), hRstd: mat(1)}
+	s.attn, s.gqa = l.newAttention(t)
 	if l.MoE != nil {
 		s.moe = l.MoE.newSaved(t)
 	} else {
@@ -58,17 +62,27 @@ func (l *Block) newSaved(t int) blockSaved {
 	return s
 }
 
+// newAttention allocates what the layer's attention keeps; the other is empty.
+func (l *Block) newAttention(t int) (a mlaSaved, g gqaSaved) {
+	if l.GQA != nil {
+		return a, l.GQA.newSaved(t)
+	}
+	return l.Attn.newSaved(t), g
+}
+
 // blockGrads is space for Backward; layers of one kind can share it.
 type blockGrads struct {
 	h, norm tensor.Mat // [T, D]
 	attn    mlaSaved
+	gqa     gqaSaved
 	mlp     nn.MLPSaved
 	moe     moeGrads
 }
 
 func (l *Block) newGrads(t int) blockGrads {
 	d := l.InputNorm.W.Cols
-	g := blockGrads{h: l.dev.Alloc(t, d, tensor.F32), norm: l.dev.Alloc(t, d, tensor.F32), attn: l.Attn.newSaved(t)}
+	g := blockGrads{h: l.dev.Alloc(t, d, tensor.F32), norm: l.dev.Alloc(t, d, tensor.F32)}
+	g.attn, g.gqa = l.newAttention(t)
 	if l.MoE != nil {
 		g.moe = l.MoE.newGrads(t)
 	} else {
@@ -82,7 +96,11 @@ func (l *Block) Forward(y, x tensor.Mat, b *rows, s *blockSaved) {
 	s.x = x
 	l.InputNorm.Forward(s.xNorm, s.xRstd, x)
 	l.dev.Copy(s.h, x)
-	l.Attn.Forward(s.h, s.xNorm, b, &s.attn)
+	if l.GQA != nil {
+		l.GQA.Forward(s.h, s.xNorm, b, &s.gqa)
+	} else {
+		l.Attn.Forward(s.h, s.xNorm, b, &s.attn)
+	}
 	l.feedForward(y, s)
 }
 
@@ -90,7 +108,11 @@ func (l *Block) Forward(y, x tensor.Mat, b *rows, s *blockSaved) {
 func (l *Block) ForwardAbsorbed(y, x tensor.Mat, b *rows, latents tensor.Mat, past int, s *blockSaved, a *absorbedSaved) {
 	l.InputNorm.Forward(s.xNorm, s.xRstd, x)
 	l.dev.Copy(s.h, x)
-	l.Attn.ForwardAbsorbed(s.h, s.xNorm, b, latents, past, &s.attn, a)
+	if l.GQA != nil {
+		l.GQA.ForwardCached(s.h, s.xNorm, b, latents, past, &s.gqa, a)
+	} else {
+		l.Attn.ForwardAbsorbed(s.h, s.xNorm, b, latents, past, &s.attn, a)
+	}
 	l.feedForward(y, s)
 }
 
@@ -118,7 +140,11 @@ func (l *Block) Backward(dx, dy tensor.Mat, b *rows, balance float32, s *blockSa
 
 	// h = x + MLA(norm(x))
 	l.dev.Zero(d.norm)
-	l.Attn.Backward(d.norm, d.h, s.xNorm, b, &s.attn, &d.attn)
+	if l.GQA != nil {
+		l.GQA.Backward(d.norm, d.h, s.xNorm, b, &s.gqa, &d.gqa)
+	} else {
+		l.Attn.Backward(d.norm, d.h, s.xNorm, b, &s.attn, &d.attn)
+	}
 	l.dev.Add(dx, d.h)
 	l.InputNorm.Backward(dx, d.norm, s.x, s.xRstd)
 }

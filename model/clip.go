@@ -13,7 +13,11 @@ import (
 // reads from the device.
 func (m *Model) ClipQK(tau float64) (largest float64) {
 	for _, l := range m.layers {
-		largest = max(largest, l.Attn.clipQK(tau, m.top))
+		if l.GQA != nil {
+			largest = max(largest, l.GQA.clipQK(tau, m.top))
+		} else {
+			largest = max(largest, l.Attn.clipQK(tau, m.top))
+		}
 	}
 	return largest
 }

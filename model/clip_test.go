@@ -85,6 +85,33 @@ func TestClipQK(t *testing.T) {
 	}
 }
 
+func TestClipQKOfGQA(t *testing.T) {
+	cfg := tinyGQA(t, 2)
+	cfg.NumHiddenLayers, cfg.NumNextNPredictLayers = 1, 0
+	m := New(cfg, newDevice(t, 2), Options{Train: true})
+	m.Init(7, 0.5)
+	a := m.Blocks[0].GQA
+	b := randomBatch(cfg.VocabSize, 20, 13)
+	s := m.NewState(len(b.IDs), true)
+	tops := func() []float32 {
+		m.Gradients(s, b, Objective{})
+		return slices.Clone(a.Top.Host())
+	}
+	before := tops()
+	tau := float64(slices.Min(before)+slices.Max(before)) / 2
+	keys := slices.Clone(a.KProj.W.Host())
+	m.ClipQK(tau)
+	for head, after := range tops() {
+		want := min(float64(before[head]), tau)
+		if clipped := float64(before[head]) > tau; clipped && math.Abs(float64(after)-want) > 1e-5*want || !clipped && after != before[head] {
+			t.Errorf("head %d: its largest score went from %v to %v, want %v", head, before[head], after, want)
+		}
+	}
+	if !slices.Equal(keys, a.KProj.W.Host()) {
+		t.Error("a group's keys were scaled")
+	}
+}
+
 // Evaluation counts for nothing, and neither does a layer's being computed twice, or a tau of 0.
 func TestClipQKSeesTrainingAlone(t *testing.T) {
 	cfg := tiny(t)

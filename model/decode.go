@@ -3,20 +3,22 @@ package model
 import (
 	"fmt"
 
+	"sprat/cost"
 	"sprat/tensor"
 )
 
-// Latents is one sequence's context in compressed form: for every layer, rows of [normed cKV | turned kR].
+// Latents is one sequence's context in compressed form: for every layer, rows of [normed cKV | turned kR]. With GQA, which
+// compresses nothing, rows hold keys and values.
 type Latents struct {
-	Layers []tensor.Mat // [positions, C+R]
+	Layers []tensor.Mat // [positions, C+R]; GQA: [positions, G·2P]
 	Len    int          // rows in use
 }
 
 // NewLatents allocates for up to positions tokens.
 func (m *Model) NewLatents(positions int) *Latents {
-	c := &Latents{}
+	c, width := &Latents{}, int(cost.CacheElements(m.Config))/m.Config.NumHiddenLayers
 	for range m.Blocks {
-		c.Layers = append(c.Layers, m.dev.Alloc(positions, m.Config.KVLoRARank+m.Config.QKRoPEHeadDim, tensor.F32))
+		c.Layers = append(c.Layers, m.dev.Alloc(positions, width, tensor.F32))
 	}
 	return c
 }
@@ -32,7 +34,7 @@ type Decoder struct {
 func (m *Model) NewDecoder(t int) *Decoder {
 	return &Decoder{
 		state:    m.NewState(t, false),
-		absorbed: m.Blocks[0].Attn.newAbsorbedSaved(t),
+		absorbed: m.Blocks[0].newAbsorbed(t),
 		logits:   m.dev.Alloc(1, m.Config.VocabSize, tensor.F32),
 	}
 }

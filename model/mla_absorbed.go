@@ -7,11 +7,14 @@ type absorbedSaved struct {
 	qC, oC tensor.Mat // [T, H·C], queries and outputs in the latent's space
 }
 
-func (a *MLA) newAbsorbedSaved(t int) absorbedSaved {
-	return absorbedSaved{
-		qC: a.dev.Alloc(t, a.heads.H*a.heads.C, tensor.F32),
-		oC: a.dev.Alloc(t, a.heads.H*a.heads.C, tensor.F32),
+func (l *Block) newAbsorbed(t int) absorbedSaved {
+	var width int
+	if l.GQA != nil {
+		width = l.GQA.heads.H * 2 * l.GQA.heads.N // [key | value] in place of the latent
+	} else {
+		width = l.Attn.heads.H * l.Attn.heads.C
 	}
+	return absorbedSaved{qC: l.dev.Alloc(t, width, tensor.F32), oC: l.dev.Alloc(t, width, tensor.F32)}
 }
 
 // ForwardAbsorbed is Forward for rows that follow past earlier ones, of which only the latents are kept. W_UK is absorbed

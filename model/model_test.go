@@ -64,9 +64,9 @@ func gates(m *Model) iter.Seq[*Gate] {
 }
 
 func TestParamsAreThoseOfCost(t *testing.T) {
-	for _, tie := range []bool{false, true} {
-		cfg := tiny(t)
-		cfg.TieWordEmbeddings = tie
+	tied := tiny(t)
+	tied.TieWordEmbeddings = true
+	for _, cfg := range []*config.Config{tiny(t), tied, tinyGQA(t, 2)} {
 		m := New(cfg, newDevice(t, 1), Options{})
 		got := map[string][]int{}
 		for p := range m.Params() {
@@ -89,7 +89,7 @@ func TestParamsAreThoseOfCost(t *testing.T) {
 // change within a step of the difference, so biases fix it, other experts in each layer. For the same reason the balance
 // loss, whose f_i jumps, is left to device/devicetest and to the gold vectors.
 func TestGradient(t *testing.T) {
-	for name, e := range gradientErrors(t, newDevice(t, 2)) {
+	for name, e := range gradientErrors(t, tiny(t), newDevice(t, 2)) {
 		if e > gradientTolerance {
 			t.Errorf("%s: slopes by differences and by Backward differ by %.2g of their size", name, e)
 		}
@@ -105,7 +105,7 @@ func (d turnsForward) RoPE(x tensor.Mat, headDim, off int, pos, cos, sin tensor.
 
 func TestGradientCheckHasTeeth(t *testing.T) {
 	wrong := 0
-	for _, e := range gradientErrors(t, turnsForward{newDevice(t, 2)}) {
+	for _, e := range gradientErrors(t, tiny(t), turnsForward{newDevice(t, 2)}) {
 		if e > gradientTolerance {
 			wrong++
 		}
@@ -120,8 +120,9 @@ func TestGradientCheckHasTeeth(t *testing.T) {
 const gradientTolerance = 2e-2
 
 // gradientErrors returns, for each parameter, how far the slope of the loss along one direction is from Backward's.
-func gradientErrors(t *testing.T, dev device.Device) map[string]float64 {
-	m := tinyModel(t, dev, true)
+func gradientErrors(t *testing.T, cfg *config.Config, dev device.Device) map[string]float64 {
+	m := New(cfg, dev, Options{Train: true})
+	m.Init(7, 0.2)
 	b := randomBatch(m.Config.VocabSize, 7, 5)
 	b.Targets[2] = -1
 	layer := 0
@@ -225,9 +226,14 @@ func TestPrefixEqualsPrefixOfLonger(t *testing.T) {
 	}
 }
 
-func TestAbsorbedEqualsExplicit(t *testing.T) {
+func TestAbsorbedEqualsExplicit(t *testing.T) { checkDecode(t, tiny(t)) }
+
+// checkDecode compares logits of Decode with those of a pass over all rows.
+func checkDecode(t *testing.T, cfg *config.Config) {
+	t.Helper()
 	for _, chunks := range [][]int{{40}, {1, 1, 38}, {17, 1, 1, 21}} {
-		m := tinyModel(t, newDevice(t, 2), false)
+		m := New(cfg, newDevice(t, 2), Options{})
+		m.Init(7, 0.2)
 		b := randomBatch(m.Config.VocabSize, 40)
 		explicit := m.logits(t, b)
 		c, v := m.NewLatents(40), m.Config.VocabSize

@@ -25,6 +25,7 @@ type inspection struct {
 	Hidden       int    `json:"hidden_size"`
 	Heads        int    `json:"attention_heads"`
 	Latent       int    `json:"kv_lora_rank"`
+	KVHeads      int    `json:"key_value_heads,omitempty"`
 	Experts      int    `json:"routed_experts"`
 	Chosen       int    `json:"experts_per_token"`
 	Shared       int    `json:"shared_experts"`
@@ -94,7 +95,7 @@ func inspect(cfg *config.Config) inspection {
 	p := cost.Count(cfg)
 	i := inspection{
 		Architecture: cfg.ModelType, Layers: cfg.NumHiddenLayers, DenseLayers: cfg.NumHiddenLayers, Hidden: cfg.HiddenSize,
-		Heads: cfg.NumAttentionHeads, Latent: cfg.KVLoRARank, Vocabulary: cfg.VocabSize, Context: cfg.MaxPositionEmbeddings,
+		Heads: cfg.NumAttentionHeads, Latent: cfg.KVLoRARank, KVHeads: cfg.NumKeyValueHeads, Vocabulary: cfg.VocabSize, Context: cfg.MaxPositionEmbeddings,
 		Parameters: p, Activated: p.Activated(), ActivatedNoEmbed: p.ActivatedWithoutEmbedding(),
 		CacheBytesPerToken: cost.CacheBytes(cfg), ForwardFLOPs4096: cost.ForwardFLOPs(cfg, 4096),
 	}
@@ -109,7 +110,11 @@ func (i inspection) print(w io.Writer) {
 	line := func(what, format string, args ...any) {
 		fmt.Fprintf(w, "%-28s %s\n", what, fmt.Sprintf(format, args...))
 	}
-	line("architecture", "%s, %d layers of %d, %d heads, latent %d", i.Architecture, i.Layers, i.Hidden, i.Heads, i.Latent)
+	attention := fmt.Sprintf("latent %d", i.Latent)
+	if i.KVHeads > 0 {
+		attention = fmt.Sprintf("%d for keys and values", i.KVHeads)
+	}
+	line("architecture", "%s, %d layers of %d, %d heads, %s", i.Architecture, i.Layers, i.Hidden, i.Heads, attention)
 	if i.Experts > 0 {
 		line("experts", "%d routed, %d chosen, %d shared; dense layers: %d", i.Experts, i.Chosen, i.Shared, i.DenseLayers)
 	}

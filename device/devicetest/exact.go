@@ -286,7 +286,12 @@ func withoutRotary(d device.Device) error {
 			return err
 		}
 	}
-	return nil
+	h.C, bare.h.C = 7, 7
+	qC, latents := random(d, rng, t, h.H*h.C), random(d, rng, t, h.C+h.R)
+	with, without := f32(d, t, h.H*h.C), f32(d, t, h.H*h.C)
+	d.LatentAttention(with, qC, whole.q, latents, 0, h) // the queries' rotary parts are 0
+	d.LatentAttention(without, qC, bare.q, latents.ColSlice(0, h.C), 0, bare.h)
+	return near("oC", read(d, without), read(d, with), usual, 0)
 }
 
 // ignoredTargets: an ignored row has no loss and no gradient at all, even where its logits are not finite.
