@@ -42,8 +42,7 @@ func Open(dir fs.FS, dev device.Device) (*Engine, error) {
 		return nil, err
 	}
 	defer weights.Close()
-	dropMissingMTP(e.Config, weights)
-	if err := model.CheckWeights(e.Config, weights); err != nil {
+	if err := CheckWeights(e.Config, weights); err != nil {
 		return nil, err
 	}
 	e.Model = model.New(e.Config, dev, model.Options{Positions: min(e.Config.MaxPositionEmbeddings, maxPositions)})
@@ -70,6 +69,12 @@ func openTokenizer(dir fs.FS, vocab int) (*tokenizer.Tokenizer, error) {
 		return nil, fmt.Errorf("%d tokens, but config.json's vocab_size is %d: they are of different models", n, vocab)
 	}
 	return t, nil
+}
+
+// CheckWeights says where w is not of the model of c, if anywhere. MTP modules that w lacks are taken out of c.
+func CheckWeights(c *config.Config, w *safetensors.Reader) error {
+	dropMissingMTP(c, w)
+	return model.CheckWeights(c, w)
 }
 
 // dropMissingMTP takes the MTP modules out of a config whose weights have none of their tensors: transformers saves such.

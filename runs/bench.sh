@@ -10,7 +10,7 @@ trap 'rm -rf "$tmp"' EXIT
 cpu=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)
 
 build_start=$(date +%s.%N)
-GOCACHE=$tmp/cache go build -o "$tmp/sprat" ./cmd/sprat
+GOCACHE=$tmp/cache go build -buildvcs=true -o "$tmp/sprat" ./cmd/sprat
 build=$(echo "$(date +%s.%N) - $build_start" | bc)
 
 {

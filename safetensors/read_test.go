@@ -225,7 +225,7 @@ func TestDirectory(t *testing.T) {
 		files map[string]string
 		want  string // of the error, or the names
 	}{
-		{"empty", nil, "0 other .safetensors files"},
+		{"empty", nil, "holds no .safetensors file"},
 		{"two files", map[string]string{"a.safetensors": shard("a"), "b.safetensors": shard("b")}, "2 other .safetensors files"},
 		{"only file", map[string]string{"a.safetensors": shard("a"), "b.bin": ""}, "[a]"},
 		{"single", map[string]string{singleName: shard("a"), "b.safetensors": shard("b")}, "[a]"},

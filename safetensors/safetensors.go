@@ -166,8 +166,11 @@ func (r *Reader) addDirectory(dir directory) error {
 		return err
 	}
 	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return path.Ext(e.Name()) != ".safetensors" })
-	if len(entries) != 1 {
-		return fmt.Errorf("%s: holds neither %s nor %s, and %d other .safetensors files; name the file to open, or fetch the index",
+	if len(entries) == 0 {
+		return fmt.Errorf("%s: holds no .safetensors file; fetch the weights", dir.path("."))
+	}
+	if len(entries) > 1 {
+		return fmt.Errorf("%s: holds neither %s nor %s, but %d other .safetensors files; name the file to open, or fetch the index",
 			dir.path("."), indexName, singleName, len(entries))
 	}
 	return r.addFile(dir, entries[0].Name(), nil)

@@ -155,7 +155,7 @@ func (t *Tokenizer) Save(path string) error {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	if err := writeFile(path, data); err != nil {
-		return fmt.Errorf("writing a tokenizer: %w", err)
+		return fmt.Errorf("writing %s, what was there is unchanged: %w", path, err)
 	}
 	return nil
 }
@@ -202,9 +202,6 @@ func writeFile(path string, data []byte) (err error) {
 		}
 	}()
 	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	if err = f.Chmod(0o644); err != nil {
 		return err
 	}
 	if err = f.Sync(); err != nil {

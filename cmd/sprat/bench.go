@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -53,16 +54,17 @@ func (c *benchKernelsCmd) Run(e *env) error {
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(r)
 	}
-	fmt.Fprintf(e.stdout, "%s, %d cores, kernels %s, %s, commit %s\n\n", r.CPU, r.Cores, r.Path, r.Go, r.Commit)
-	fmt.Fprintf(e.stdout, "| %-36s | %9s | %-8s | %-34s |\n|%s|%s|%s|%s|\n", "what", "value", "unit", "share of", dashes(38), dashes(11), dashes(10), dashes(36))
+	w := bufio.NewWriter(e.stdout)
+	fmt.Fprintf(w, "%s, %d cores, kernels %s, %s%s\n\n", r.CPU, r.Cores, r.Path, r.Go, commitNote(r.Commit))
+	fmt.Fprintf(w, "| %-36s | %9s | %-8s | %-34s |\n|%s|%s|%s|%s|\n", "what", "value", "unit", "share of", dashes(38), dashes(11), dashes(10), dashes(36))
 	for _, row := range r.Rows {
 		share := ""
 		if row.Of != "" {
 			share = fmt.Sprintf("%.2f of %s", row.Share, row.Of)
 		}
-		fmt.Fprintf(e.stdout, "| %-36s | %9.1f | %-8s | %-34s |\n", row.Name, row.Value, row.Unit, share)
+		fmt.Fprintf(w, "| %-36s | %9.1f | %-8s | %-34s |\n", row.Name, row.Value, row.Unit, share)
 	}
-	return nil
+	return w.Flush()
 }
 
 // kernelBench measures one thing after another.
@@ -183,16 +185,29 @@ func dashes(n int) string {
 	return string(b)
 }
 
-// commit is the version that the program was built from.
+// commit is the version that the program was built from, a + after it where files had changed since; empty where the build
+// did not record one, as with go run or -buildvcs=false.
 func commit() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return ""
 	}
+	set := map[string]string{}
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value[:min(12, len(s.Value))]
-		}
+		set[s.Key] = s.Value
 	}
-	return ""
+	revision := set["vcs.revision"]
+	revision = revision[:min(12, len(revision))]
+	if set["vcs.modified"] == "true" {
+		revision += "+"
+	}
+	return revision
+}
+
+// commitNote is commit for the end of a line.
+func commitNote(commit string) string {
+	if commit == "" {
+		return ""
+	}
+	return ", commit " + commit
 }

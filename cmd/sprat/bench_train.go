@@ -156,7 +156,7 @@ func (c *benchTrainCmd) newStep(cfg *config.Config, dev device.Device) func() {
 
 func (r *trainReport) print(e *env) {
 	w := e.stdout
-	fmt.Fprintf(w, "%s, %d threads, kernels %s, commit %s\n", r.CPU, r.Threads, r.Kernels, r.Commit)
+	fmt.Fprintf(w, "%s, %d threads, kernels %s%s\n", r.CPU, r.Threads, r.Kernels, commitNote(r.Commit))
 	fmt.Fprintf(w, "%d parameters, %d activated; %s; a step is %d x %d tokens, %d steps\n\n", r.Parameters, r.Activated, r.Precision, r.Batch, r.Sequence, r.Steps)
 	fmt.Fprintf(w, "tokens/s          %10.0f\n", r.TokensPerSecond)
 	fmt.Fprintf(w, "GFLOP/s           %10.1f  %.3f of the float32 peak, %.1f\n", r.GFLOPS, r.PeakShare, r.PeakGFLOPS)

@@ -38,7 +38,7 @@ func (c *generateCmd) Run(e *env) error {
 	}
 	defer done()
 	if m.Tokenizer == nil {
-		return fmt.Errorf("%s is missing: without it text has no tokens", tokenizerPath(c.Model))
+		return noTokenizer(c.Model)
 	}
 	start := time.Now()
 	ids := m.Tokenizer.Encode(nil, c.Prompt)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 
 	"sprat/config"
 	"sprat/cost"
+	"sprat/engine"
 	"sprat/safetensors"
 )
 
@@ -52,19 +54,35 @@ func (c *inspectCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	i := inspect(cfg)
+	var (
+		mismatch error
+		tensors  []tensorLine
+	)
 	if weights != nil {
 		defer weights.Close()
+		if mismatch = engine.CheckWeights(cfg, weights); mismatch != nil {
+			mismatch = fmt.Errorf("model %s: %w", c.Model, mismatch)
+		}
 		for _, name := range weights.Names() {
 			info, _ := weights.Info(name)
-			i.Tensors = append(i.Tensors, tensorLine{Name: name, DType: info.DType, Shape: info.Shape})
+			tensors = append(tensors, tensorLine{Name: name, DType: info.DType, Shape: info.Shape})
 		}
 	}
-	if c.JSON {
-		return json.NewEncoder(e.stdout).Encode(i)
+	i := inspect(cfg)
+	i.Tensors = tensors
+	if err := i.write(e.stdout, c.JSON); err != nil {
+		return err
 	}
-	i.print(e.stdout)
-	return nil
+	return mismatch // after all that there is to see
+}
+
+func (i inspection) write(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(i)
+	}
+	b := bufio.NewWriter(w)
+	i.print(b)
+	return b.Flush()
 }
 
 // open returns the config, and the weights where there are any.
@@ -81,7 +99,7 @@ func (c *inspectCmd) open() (*config.Config, *safetensors.Reader, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("model %s: %w", c.Model, err)
 	}
-	if files, err := fs.Glob(dir, "*.safetensors"); err != nil || len(files) == 0 {
+	if files, err := fs.Glob(dir, "*.safetensors*"); err != nil || len(files) == 0 {
 		return cfg, nil, err
 	}
 	weights, err := safetensors.OpenFS(dir)

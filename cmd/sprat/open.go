@@ -54,5 +54,7 @@ func (f modelFlags) open() (e *engine.Engine, done func(), err error) {
 	return e, dev.Close, nil
 }
 
-// tokenizerPath is where model m's tokenizer.json would be, for messages.
-func tokenizerPath(m string) string { return filepath.Join(m, "tokenizer.json") }
+// noTokenizer is the error where model m has no tokenizer.json.
+func noTokenizer(m string) error {
+	return fmt.Errorf("%s is missing: without it text has no tokens", filepath.Join(m, "tokenizer.json"))
+}

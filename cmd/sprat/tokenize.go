@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -24,6 +25,9 @@ func (c *tokenizeCmd) Run(e *env) error {
 		return err
 	}
 	text, err := fs.ReadFile(dir, "tokenizer.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return noTokenizer(c.Model)
+	}
 	if err != nil {
 		return fmt.Errorf("model %s: %w", c.Model, err)
 	}
