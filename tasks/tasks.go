@@ -62,6 +62,11 @@ func Families() []Family {
 		{Name: "add", Graded: true, draw: drawSum},
 		{Name: "multiply", Graded: true, draw: drawProduct},
 		{Name: "divide", Graded: true, draw: drawQuotient},
+		{Name: "brackets", Graded: true, draw: drawBracketed},
+		{Name: "equation", Graded: true, draw: drawEquation},
+		{Name: "countdown", Graded: true, draw: drawCountdown},
+		{Name: "sequence", Graded: true, draw: drawSequence},
+		{Name: "countdown4", Stretch: true, Graded: true, draw: drawCountdown4},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 var difficulties = []float64{0, 0.3, 0.6, 1, 1.25, 2, MaxDifficulty}
@@ -53,6 +54,9 @@ func TestSolutionsAndVerifiersAgree(t *testing.T) {
 		}
 		if !p.Verify("  " + p.Answer + "\n") {
 			t.Errorf("answer %q is refused with space around it", p.Answer)
+		}
+		if whole := p.Document(rng, true).String(); strings.Contains(whole, "%!") || !utf8.ValidString(whole) {
+			t.Errorf("a format went wrong:\n%s", whole)
 		}
 		if !p.graded {
 			return
