@@ -151,11 +151,11 @@ func (c countdown) ask(rng *rand.Rand) string {
 	rng.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 	return fmt.Sprintf(pick(rng, "Use %s to make %d. Use each number at most once.", "Make %[2]d from %[1]s. Each number may be used once.",
 		"With the numbers %s, each used at most once, make %d.", "Numbers: %s. Target: %d. Use each number at most once.",
-		"How can you get %[2]d from %[1]s, using no number twice?"), list(shuffled), c.target)
+		"How can you get %[2]d from %[1]s, using no number twice?"), commas(shuffled), c.target)
 }
 
-// list writes numbers with commas between them.
-func list(numbers []int) string {
+// commas writes numbers with commas between them.
+func commas(numbers []int) string {
 	var words []string
 	for _, n := range numbers {
 		words = append(words, strconv.Itoa(n))
@@ -163,7 +163,7 @@ func list(numbers []int) string {
 	return strings.Join(words, ", ")
 }
 
-func (c countdown) key() string    { return fmt.Sprintf("%s: %d", list(c.numbers), c.target) }
+func (c countdown) key() string    { return fmt.Sprintf("%s: %d", commas(c.numbers), c.target) }
 func (c countdown) answer() string { return c.made.String() }
 
 // verify wants an expression that has the value of the target and takes no number more often than it is there. After it, "= target"
@@ -193,7 +193,7 @@ func (c countdown) verify(reply string) bool {
 // solve keeps one number for the end, the largest first, works out what the others would have to make, and tries. What fails is a
 // dead end. Of four numbers it shows one dead end at most before the number to keep, and of more none.
 func (c countdown) solve(w *writer, rng *rand.Rand) {
-	w.say("%s\n", list(c.numbers))
+	w.say("%s\n", commas(c.numbers))
 	w.countdown(rng, c.numbers, c.target)
 	w.say("So %s=%d\n", c.made, c.target)
 }
@@ -224,7 +224,7 @@ func (w *writer) countdown(rng *rand.Rand, numbers []int, target int) {
 			if !found && (failed || !chance(rng, 3)) {
 				continue
 			}
-			w.say("Keep %d: want %s from %s.\n", n, x.how, list(others))
+			w.say("Keep %d: want %s from %s.\n", n, x.how, commas(others))
 			w.countdown(rng, others, x.n)
 			if found {
 				return

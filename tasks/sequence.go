@@ -81,10 +81,10 @@ func (s sequence) nexts() []int {
 
 func (s sequence) ask(rng *rand.Rand) string {
 	return fmt.Sprintf(pick(rng, "What comes next: %s, ...?", "%s, ?", "What is the next number: %s?", "Continue: %s, ...",
-		"Find the next term of %s, ...", "Which number follows %s?"), list(s.terms))
+		"Find the next term of %s, ...", "Which number follows %s?"), commas(s.terms))
 }
 
-func (s sequence) key() string              { return list(s.terms) }
+func (s sequence) key() string              { return commas(s.terms) }
 func (s sequence) answer() string           { return strconv.Itoa(s.next) }
 func (s sequence) verify(reply string) bool { return isInteger(reply, s.next) }
 

@@ -66,7 +66,15 @@ func Families() []Family {
 		{Name: "equation", Graded: true, draw: drawEquation},
 		{Name: "countdown", Graded: true, draw: drawCountdown},
 		{Name: "sequence", Graded: true, draw: drawSequence},
+		{Name: "measure", Graded: true, draw: drawMeasure},
+		{Name: "story", Graded: true, draw: drawStory},
+		{Name: "lists", Graded: true, draw: drawList},
 		{Name: "countdown4", Stretch: true, Graded: true, draw: drawCountdown4},
+		{Name: "knights", Stretch: true, Graded: true, draw: drawIsland},
+		{Name: "path", Stretch: true, Graded: true, draw: drawNetwork},
+		{Name: "trace", Stretch: true, Graded: true, draw: drawProgram},
+		{Name: "dates", Stretch: true, Graded: true, draw: drawDate},
+		{Name: "talk", draw: drawRemark},
 	}
 }
 

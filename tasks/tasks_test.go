@@ -97,10 +97,11 @@ func checkArithmetic(t *testing.T, line string) {
 	}
 }
 
+var leadingZeros = regexp.MustCompile(`\b0+(\d)`) // which Go would read as octal
+
 // evaluate is the value of an expression by Go's own parser: nothing of the package is used.
 func evaluate(s string) *big.Rat {
-	zeros := regexp.MustCompile(`\b0+(\d)`)
-	e, err := parser.ParseExpr(zeros.ReplaceAllString(s, "$1"))
+	e, err := parser.ParseExpr(leadingZeros.ReplaceAllString(s, "$1"))
 	if err != nil {
 		return nil
 	}
@@ -250,7 +251,7 @@ func TestNothingHeldOutIsTrainedOn(t *testing.T) {
 				t.Errorf("%s: %q is held out, and trained on", f.Name, p.Question)
 			}
 		}
-		if n < 50 {
+		if n < 30 {
 			t.Errorf("%s: only %d problems are held out", f.Name, n)
 		}
 	}
