@@ -27,33 +27,44 @@ const zstdWindow = 1 << 27
 
 // Docs yields the documents of a file in order, none of them empty. A .txt file is one document, or several where it is longer
 // than 4 MiB: then it is cut after a line. A .jsonl file has one a line, the string under the key "text". Either may end in .gz
-// or .zst. Reading stops at the first error, which is yielded with an empty document.
-func Docs(path string) iter.Seq2[string, error] {
+// or .zst. A .parquet file has one a row, the string in the column named text. Reading stops at the first error, which is
+// yielded with an empty document.
+func Docs(path string) iter.Seq2[string, error] { return docs(path, textOf) }
+
+// docs is Docs where a line of a .jsonl file holds what ofLine passes on.
+func docs(path string, ofLine lineReader) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		if err := readDocs(path, func(doc string) bool { return yield(doc, nil) }); err != nil {
-			yield("", err)
+		err := readDocs(path, ofLine, func(doc string) bool { return doc == "" || yield(doc, nil) })
+		if err != nil {
+			yield("", fmt.Errorf("reading %s: %w", path, err))
 		}
 	}
 }
 
-func readDocs(path string, yield func(string) bool) error {
+// lineReader passes the texts in a line of a .jsonl file on to yield, and tells whether yield wants more.
+type lineReader func(line []byte, yield func(string) bool) (more bool, err error)
+
+func readDocs(path string, ofLine lineReader, yield func(string) bool) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("reading training text: %w", err)
+		return errors.Unwrap(err) // the path is in the message already
 	}
 	defer f.Close()
+	if strings.HasSuffix(path, ".parquet") {
+		return readParquet(f, yield)
+	}
 	r, name, err := decompress(f, path)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
+		return err
 	}
 	defer r.Close()
 	switch {
 	case strings.HasSuffix(name, ".txt"):
-		return readText(r, path, yield)
+		return readText(r, yield)
 	case strings.HasSuffix(name, ".jsonl"):
-		return readLines(r, path, yield)
+		return readLines(r, ofLine, yield)
 	}
-	return fmt.Errorf("reading %s: want a name that ends in .txt or .jsonl, or either with .gz or .zst after it", path)
+	return errors.New("want a name that ends in .txt or .jsonl, or either with .gz or .zst after it, or in .parquet")
 }
 
 // decompress returns a reader of f's content, and path without the ending that said how it was compressed.
@@ -72,20 +83,24 @@ func decompress(f *os.File, path string) (io.ReadCloser, string, error) {
 	return io.NopCloser(f), path, nil
 }
 
-func readText(r io.Reader, path string, yield func(string) bool) error {
+func readText(r io.Reader, yield func(string) bool) error {
 	buf, held := make([]byte, maxText), 0
 	for {
-		n, err := io.ReadFull(r, buf[held:])
-		end := held + n
-		if err == nil {
-			end = cutText(buf)
-		} else if err != io.EOF && err != io.ErrUnexpectedEOF {
-			return fmt.Errorf("reading %s: %w", path, err)
-		}
-		if end > 0 && !yield(string(buf[:end])) || err != nil {
+		n, err := r.Read(buf[held:])
+		held += n
+		switch {
+		case err == io.EOF:
+			yield(string(buf[:held]))
 			return nil
+		case err != nil:
+			return err
+		case held == len(buf):
+			end := cutText(buf)
+			if !yield(string(buf[:end])) {
+				return nil
+			}
+			held = copy(buf, buf[end:])
 		}
-		held = copy(buf, buf[end:])
 	}
 }
 
@@ -102,30 +117,68 @@ func cutText(text []byte) int {
 	return len(text)
 }
 
-func readLines(r io.Reader, path string, yield func(string) bool) error {
+func readLines(r io.Reader, ofLine lineReader, yield func(string) bool) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 1<<16), maxLine)
 	for n := 1; lines.Scan(); n++ {
 		if len(lines.Bytes()) == 0 {
 			continue
 		}
-		var record struct {
-			Text *string `json:"text"`
+		more, err := ofLine(lines.Bytes(), yield)
+		if err != nil {
+			return fmt.Errorf("line %d: %w", n, err)
 		}
-		if err := json.Unmarshal(lines.Bytes(), &record); err != nil {
-			return fmt.Errorf("reading %s: line %d: %w", path, n, err)
-		}
-		if record.Text == nil {
-			return fmt.Errorf("reading %s: line %d has no string under the key \"text\"", path, n)
-		}
-		if *record.Text != "" && !yield(*record.Text) {
+		if !more {
 			return nil
 		}
 	}
 	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("reading %s: a line is longer than %d MiB: make it several documents", path, maxLine>>20)
+		return fmt.Errorf("a line is longer than %d MiB: make it several documents", maxLine>>20)
 	} else if err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
+		return err
 	}
 	return nil
+}
+
+// textOf is the string under the key "text".
+func textOf(line []byte, yield func(string) bool) (more bool, err error) {
+	var record struct {
+		Text *string `json:"text"`
+	}
+	if err := json.Unmarshal(line, &record); err != nil {
+		return false, err
+	}
+	if record.Text == nil {
+		return false, errors.New(`it has no string under the key "text"`)
+	}
+	return yield(*record.Text), nil
+}
+
+// stringsOf are all strings that a line has as values.
+func stringsOf(line []byte, yield func(string) bool) (more bool, err error) {
+	var v any
+	if err := json.Unmarshal(line, &v); err != nil {
+		return false, err
+	}
+	return eachString(v, yield), nil
+}
+
+func eachString(v any, yield func(string) bool) (more bool) {
+	switch v := v.(type) {
+	case string:
+		return yield(v)
+	case []any:
+		for _, x := range v {
+			if !eachString(x, yield) {
+				return false
+			}
+		}
+	case map[string]any:
+		for _, x := range v {
+			if !eachString(x, yield) {
+				return false
+			}
+		}
+	}
+	return true
 }

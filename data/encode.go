@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"runtime"
+	"strings"
 
 	"sprat/tokenizer"
 )
@@ -13,12 +14,27 @@ type document []part
 
 // part is text, or where that is empty a token of its own.
 type part struct {
-	text  string
-	token int32
+	text   string
+	token  int32
+	silent []span // of the text, in bytes and in order: what a model reads but does not learn to write
 }
 
-// text yields the documents of files.
-func text(files []string) iter.Seq2[document, error] {
+type span struct{ from, to int }
+
+// text is the document without its tokens.
+func (d document) text() string {
+	if len(d) == 1 {
+		return d[0].text
+	}
+	var b strings.Builder
+	for _, p := range d {
+		b.WriteString(p.text)
+	}
+	return b.String()
+}
+
+// textDocuments yields the documents of files.
+func textDocuments(files []string) iter.Seq2[document, error] {
 	return func(yield func(document, error) bool) {
 		for _, path := range files {
 			for doc, err := range Docs(path) {
@@ -35,15 +51,17 @@ const batchBytes = 1 << 20
 
 // batch is documents that follow one another, and what becomes of them.
 type batch struct {
-	docs []document
-	ids  []int32
-	done []encoded // by document
+	docs  []document
+	first int64 // number of the first of them
+	ids   []int32
+	done  []encoded // by document
 }
 
 // encoded is what is known of a document once it is tokens.
 type encoded struct {
+	features
 	end   int // of its tokens in the batch's ids
-	bytes int // of its text
+	bytes int // of its text, without what is silent
 }
 
 // batches cuts docs into batches.
@@ -60,10 +78,11 @@ func batches(docs iter.Seq2[document, error]) iter.Seq2[*batch, error] {
 				size += len(p.text) + 1
 			}
 			if size >= batchBytes {
+				next := &batch{first: b.first + int64(len(b.docs))} // before b changes on another goroutine
 				if !yield(b, nil) {
 					return
 				}
-				b, size = &batch{}, 0
+				b, size = next, 0
 			}
 		}
 		if len(b.docs) > 0 {
@@ -72,23 +91,63 @@ func batches(docs iter.Seq2[document, error]) iter.Seq2[*batch, error] {
 	}
 }
 
-// encode makes the documents tokens, each with eos after it.
-func (b *batch) encode(tok *tokenizer.Tokenizer, eos int32) {
-	for _, doc := range b.docs {
-		var e encoded
-		for _, p := range doc {
-			if p.text == "" {
-				b.ids = append(b.ids, p.token)
-				continue
-			}
-			b.ids = tok.EncodeOrdinary(b.ids, p.text)
-			e.bytes += len(p.text)
+// coder makes documents tokens. It is used from several goroutines.
+type coder struct {
+	tok    *tokenizer.Tokenizer
+	eos    int32
+	filter *filter
+	fim    *middle // nil: none is rearranged
+}
+
+// encode makes b's documents tokens, each with eos after it.
+func (c *coder) encode(b *batch) {
+	for i, doc := range b.docs {
+		e := encoded{features: c.filter.inspect(doc)}
+		if c.fim != nil {
+			doc = c.fim.rearrange(doc, b.first+int64(i))
 		}
-		b.ids = append(b.ids, eos)
+		if !e.contaminated {
+			b.ids, e.bytes = c.append(b.ids, doc)
+		}
 		e.end = len(b.ids)
 		b.done = append(b.done, e)
 	}
 	b.docs = nil
+}
+
+func (c *coder) append(dst []int32, doc document) (ids []int32, size int) {
+	for _, p := range doc {
+		if p.text == "" {
+			dst = append(dst, p.token)
+			continue
+		}
+		start := len(dst)
+		dst = c.tok.EncodeOrdinary(dst, p.text)
+		size += len(p.text)
+		if len(p.silent) > 0 {
+			size -= c.silence(dst[start:], p.silent)
+		}
+	}
+	return append(dst, c.eos), size
+}
+
+// silence marks the tokens that have a byte in a span, and returns how many bytes these tokens have.
+func (c *coder) silence(ids []int32, spans []span) (size int) {
+	at := 0
+	var text []byte
+	for i, id := range ids {
+		text = c.tok.Decode(text[:0], ids[i:i+1], false)
+		end := at + len(text)
+		for len(spans) > 0 && spans[0].to <= at {
+			spans = spans[1:]
+		}
+		if len(spans) > 0 && spans[0].from < end {
+			ids[i] = id | noTarget
+			size += len(text)
+		}
+		at = end
+	}
+	return size
 }
 
 // inOrder calls work for what in yields, on all cores, and out for each when its turn in in's order has come. It returns the
@@ -109,7 +168,10 @@ func inOrder[T any](ctx context.Context, in iter.Seq2[T, error], work func(T), o
 	go func() {
 		defer close(queue)
 		for value, err := range in {
-			if failed = err; failed != nil {
+			if failed = err; failed == nil {
+				failed = ctx.Err()
+			}
+			if failed != nil {
 				return
 			}
 			j := job{value, make(chan struct{})}

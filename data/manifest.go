@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"sprat/tasks"
 	"sprat/tokenizer"
 )
 
@@ -27,14 +28,21 @@ type recipe struct {
 	Version   int           `json:"version"` // of this code, where it makes other tokens of the same inputs
 	Tokenizer string        `json:"tokenizer"`
 	Sources   []ingredients `json:"sources"`
+
+	Duplicates    string  `json:"duplicates,omitempty"`
+	Decontaminate []input `json:"decontaminate,omitempty"`
+	Words         int     `json:"decontaminate_words,omitempty"`
 }
 
 const recipeVersion = 1
 
 type ingredients struct {
-	Name  string  `json:"name"`
-	Train []input `json:"train"`
-	Valid []input `json:"valid"`
+	Name     string         `json:"name"`
+	Train    []input        `json:"train,omitempty"`
+	Valid    []input        `json:"valid,omitempty"`
+	Tasks    *tasks.Mixture `json:"tasks,omitempty"`
+	Problems string         `json:"problems,omitempty"` // a fingerprint of some
+	FIM      float64        `json:"fim,omitempty"`
 }
 
 // input is a file as it was when it was read.
@@ -58,6 +66,7 @@ type record struct {
 	Tokens    int64  `json:"tokens"`
 	Bytes     int64  `json:"bytes"`
 	Checksum  uint32 `json:"checksum"`
+	dropped
 }
 
 func (r record) file() string { return r.Source + "." + r.Split + ".tokens" }
@@ -69,8 +78,24 @@ func newRecipe(s *Spec, tok *tokenizer.Tokenizer) (recipe, error) {
 	}
 	sum := sha256.Sum256(text)
 	r := recipe{Version: recipeVersion, Tokenizer: hex.EncodeToString(sum[:])}
+	if s.Duplicates != Keep {
+		r.Duplicates = s.Duplicates
+	}
+	if len(s.Decontaminate) > 0 {
+		r.Words = s.words()
+		if r.Decontaminate, err = inputs(s.Decontaminate); err != nil {
+			return r, err
+		}
+	}
 	for _, src := range s.sources() {
-		in := ingredients{Name: src.Name}
+		in := ingredients{Name: src.Name, FIM: src.FIM}
+		if len(src.Tasks) > 0 {
+			p, err := newProblems(&src, tok)
+			if err != nil {
+				return r, err
+			}
+			in.Tasks, in.Problems = &p.mixture, p.fingerprint()
+		}
 		if in.Train, err = inputs(src.Files); err != nil {
 			return r, err
 		}

@@ -56,23 +56,29 @@ type preparation struct {
 	eos   int32
 	ramps []ramp // of the sources
 	w     io.Writer
+
+	filter *filter // for making
 }
 
 // shardPart is a shard to be made or opened.
 type shardPart struct {
 	record
-	source Source
+	source *Source
 	ramp   ramp
 }
 
-// parts are the shards of the run, in the order in which they are made.
+// parts are the shards of the run, in the order in which they are made: validation first, so that training documents which
+// are there too can be left out.
 func (p *preparation) parts() []shardPart {
 	var list []shardPart
-	for i, src := range p.spec.sources() {
-		if len(src.Valid) > 0 {
+	sources := p.spec.sources()
+	for i := range sources {
+		if src := &sources[i]; len(src.Valid) > 0 || src.validates() {
 			list = append(list, shardPart{record{Source: src.Name, Split: splitValid}, src, p.ramps[i]})
 		}
-		if len(src.Files) > 0 {
+	}
+	for i := range sources {
+		if src := &sources[i]; src.trains() {
 			list = append(list, shardPart{record{Source: src.Name, Split: splitTrain}, src, p.ramps[i]})
 		}
 	}
@@ -80,11 +86,22 @@ func (p *preparation) parts() []shardPart {
 }
 
 // docs are the documents of a part.
-func (s *shardPart) docs() iter.Seq2[document, error] {
-	if s.Split == splitValid {
-		return text(s.source.Valid)
+func (p *preparation) docs(s *shardPart) (iter.Seq2[document, error], error) {
+	valid := s.Split == splitValid
+	switch {
+	case len(s.source.Tasks) > 0:
+		problems, err := newProblems(s.source, p.tok)
+		switch {
+		case err != nil:
+			return nil, err
+		case valid:
+			return problems.valid(), nil
+		}
+		return problems.train(), nil
+	case valid:
+		return textDocuments(s.source.Valid), nil
 	}
-	return text(s.source.Files)
+	return textDocuments(s.source.Files), nil
 }
 
 // make makes all shards, puts them into place, and the manifest last.
@@ -99,6 +116,9 @@ func (p *preparation) make(ctx context.Context, made recipe) (m *manifest, err e
 			s.discard()
 		}
 	}()
+	if p.filter, err = p.newFilter(); err != nil {
+		return nil, err
+	}
 	m = &manifest{Made: made}
 	for _, part := range p.parts() {
 		s, err := p.shard(ctx, &part)
@@ -111,6 +131,24 @@ func (p *preparation) make(ctx context.Context, made recipe) (m *manifest, err e
 		return nil, fmt.Errorf("writing to %s: %w", dir, err)
 	}
 	return m, nil
+}
+
+// newFilter is the filter of the whole preparation.
+func (p *preparation) newFilter() (*filter, error) {
+	f := newFilter(p.spec)
+	if len(p.spec.Decontaminate) == 0 {
+		return f, nil
+	}
+	texts, short, err := f.examine(p.spec.Decontaminate)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(p.w, "data: decontamination: %d texts, %d runs of %d words", texts, len(f.grams), f.n)
+	if short > 0 {
+		fmt.Fprintf(p.w, "; %d texts are shorter and keep nothing out: a smaller data.decontaminate_words would take them in", short)
+	}
+	fmt.Fprintln(p.w)
+	return f, nil
 }
 
 func (p *preparation) commit(shards []*shardWriter, m *manifest) error {
@@ -127,6 +165,10 @@ func (p *preparation) commit(shards []*shardWriter, m *manifest) error {
 
 // shard makes the shard of a part, and fills in its record.
 func (p *preparation) shard(ctx context.Context, r *shardPart) (s *shardWriter, err error) {
+	docs, err := p.docs(r)
+	if err != nil {
+		return nil, err
+	}
 	if s, err = createShard(filepath.Join(p.spec.Dir, r.file()), p.tok.VocabSize()); err != nil {
 		return nil, fmt.Errorf("preparing data: %w", err)
 	}
@@ -141,12 +183,20 @@ func (p *preparation) shard(ctx context.Context, r *shardPart) (s *shardWriter, 
 		}
 		return nil
 	}
+	c := &coder{tok: p.tok, eos: p.eos, filter: p.filter.of(r)}
+	if r.Split == splitTrain && r.source.FIM > 0 {
+		if c.fim, err = newMiddle(r.source.FIM, p.tok); err != nil {
+			return s, err
+		}
+	}
 	show := newTicker(p.w, &r.record)
-	err = inOrder(ctx, batches(r.docs()), func(b *batch) { b.encode(p.tok, p.eos) }, func(b *batch) error {
+	err = inOrder(ctx, batches(docs), c.encode, func(b *batch) error {
 		at := 0
 		for _, e := range b.done {
-			if err := s.add(b.ids[at:e.end], e.bytes); err != nil {
-				return wrote(err)
+			if c.filter.keep(e.features, &r.dropped) || r.Split == splitValid {
+				if err := s.add(b.ids[at:e.end], e.bytes); err != nil {
+					return wrote(err)
+				}
 			}
 			at = e.end
 		}
@@ -156,14 +206,18 @@ func (p *preparation) shard(ctx context.Context, r *shardPart) (s *shardWriter, 
 	if err != nil {
 		return s, err
 	}
+	if r.Split == splitValid {
+		r.dropped = dropped{} // validation text stays, whatever it is: it was only to be remembered
+	}
+	r.Documents, r.Tokens, r.Bytes = s.documents, s.tokens, s.bytes
+	show.end(&r.record)
 	if s.documents == 0 {
-		return s, fmt.Errorf("source %s, %s: no text in its files: nothing to learn from", r.Source, r.Split)
+		return s, fmt.Errorf("source %s, %s: no text is left: nothing to learn from", r.Source, r.Split)
 	}
 	if err := s.finish(); err != nil {
 		return s, wrote(err)
 	}
-	r.Documents, r.Tokens, r.Bytes, r.Checksum = s.documents, s.tokens, s.bytes, s.checksum
-	show.end(&r.record)
+	r.Checksum = s.checksum
 	return s, nil
 }
 
@@ -218,5 +272,5 @@ func (t *ticker) tick(s *shardWriter) {
 }
 
 func (t *ticker) end(r *record) {
-	fmt.Fprintf(t.w, "%s: %d documents, %.1f MB of text, %d tokens\n", t.what, r.Documents, float64(r.Bytes)/1e6, r.Tokens)
+	fmt.Fprintf(t.w, "%s: %d documents, %.1f MB of text, %d tokens%v\n", t.what, r.Documents, float64(r.Bytes)/1e6, r.Tokens, r.dropped)
 }

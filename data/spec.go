@@ -3,6 +3,7 @@ package data
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"regexp"
 	"slices"
@@ -15,6 +16,12 @@ type Spec struct {
 	Valid  []string `toml:"valid"`  // its validation files
 	Pack   string   `toml:"pack"`   // Mixed, also if empty, or Borders
 	Source []Source `toml:"source"` // each a table [[data.source]]
+
+	Duplicates string `toml:"duplicates"` // Keep, also if empty, Exact or Near; over all sources but generated ones
+	// Decontaminate names files of an examination. Training documents that have DecontaminateWords words on end in common with a
+	// string in the values of a .jsonl file, or with the text of another file, are left out.
+	Decontaminate      []string `toml:"decontaminate"`
+	DecontaminateWords int      `toml:"decontaminate_words"` // 13 if 0
 }
 
 // How documents lie in a row.
@@ -23,15 +30,22 @@ const (
 	Borders = "borders" // a document sees itself alone
 )
 
-// Source is a part of the mixture.
+// Source is a part of the mixture: files, or problems that package tasks generates.
 type Source struct {
 	Name  string   `toml:"name"`
-	Files []string `toml:"files"` // .txt or .jsonl, also with .gz or .zst after it; a file named twice counts twice
-	Valid []string `toml:"valid"`
+	Files []string `toml:"files"` // .txt, .jsonl or .parquet, the former two also with .gz or .zst after it; a file named twice counts twice
+	Valid []string `toml:"valid"` // to validate on
+
+	Tasks      []string  `toml:"tasks"`      // families of package tasks, or "all"; held-out problems are what it validates on
+	Documents  int       `toml:"documents"`  // how many problems to generate
+	Difficulty []float64 `toml:"difficulty"` // of the first and, from a third on, of the later ones; [0, 1] if absent
+	Plain      float64   `toml:"plain"`      // share of the problems without a solution before the answer
+
 	// Weight is the source's share of the rows beside the others' weights: a number, or a list of points [fraction of the run,
 	// weight] with straight lines between them and level ends. 1 if absent.
-	Weight any    `toml:"weight"`
-	Order  string `toml:"order"` // Shuffled, also if empty, or File
+	Weight any     `toml:"weight"`
+	Order  string  `toml:"order"` // Shuffled, also if empty, or File
+	FIM    float64 `toml:"fim"`   // share of the documents rearranged for fill in the middle
 }
 
 // In what order a source's rows come.
@@ -48,13 +62,32 @@ func (s *Spec) sources() []Source {
 	return []Source{{Name: "text", Files: s.Train, Valid: s.Valid}}
 }
 
-// Files are the training files of all sources, in order.
-func (s *Spec) Files() []string {
-	var files []string
-	for _, src := range s.sources() {
-		files = append(files, src.Files...)
+// Text yields the training text of all sources, in order, a document or part of one at a time.
+func (s *Spec) Text() iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		for _, src := range s.sources() {
+			for _, path := range src.Files {
+				for doc, err := range Docs(path) {
+					if !yield(doc, err) || err != nil {
+						return
+					}
+				}
+			}
+			for text := range src.generatedText() {
+				if !yield(text, nil) {
+					return
+				}
+			}
+		}
 	}
-	return files
+}
+
+// words is how many words on end contaminate.
+func (s *Spec) words() int {
+	if s.DecontaminateWords == 0 {
+		return 13 // GPT-3's (Brown et al. 2020, appendix C)
+	}
+	return s.DecontaminateWords
 }
 
 // nameForm keeps a source's name fit for a file's name on any system.
@@ -70,6 +103,12 @@ func (s *Spec) Check() error {
 	}
 	if !slices.Contains([]string{"", Mixed, Borders}, s.Pack) {
 		return fmt.Errorf("data.pack is %q: want %q or %q", s.Pack, Mixed, Borders)
+	}
+	if !slices.Contains([]string{"", Keep, Exact, Near}, s.Duplicates) {
+		return fmt.Errorf("data.duplicates is %q: want %q, %q or %q", s.Duplicates, Keep, Exact, Near)
+	}
+	if s.DecontaminateWords < 0 || s.DecontaminateWords > 1000 {
+		return fmt.Errorf("data.decontaminate_words is %d: want 1 to 1000", s.DecontaminateWords)
 	}
 	seen := map[string]bool{}
 	for i, src := range s.sources() {
@@ -89,22 +128,51 @@ func (s *Spec) Check() error {
 }
 
 func (s *Source) check() error {
-	if len(s.Files)+len(s.Valid) == 0 {
-		return errors.New("it names no files")
-	}
 	if !slices.Contains([]string{"", Shuffled, File}, s.Order) {
 		return fmt.Errorf("order is %q: want %q or %q", s.Order, Shuffled, File)
 	}
-	_, err := parseRamp(s.Weight)
-	return err
+	if !(s.FIM >= 0 && s.FIM <= 1) {
+		return fmt.Errorf("fim is %g: want 0 to 1", s.FIM)
+	}
+	if _, err := parseRamp(s.Weight); err != nil {
+		return err
+	}
+	if len(s.Tasks) > 0 {
+		return s.checkTasks()
+	}
+	if len(s.Files)+len(s.Valid) == 0 {
+		return errors.New("it has neither files nor tasks")
+	}
+	if s.Documents != 0 || s.Difficulty != nil || s.Plain != 0 {
+		return errors.New("documents, difficulty and plain are for a source with tasks")
+	}
+	return nil
 }
+
+// maxDocuments bounds what a source generates.
+const maxDocuments = 1e9
+
+func (s *Source) checkTasks() error {
+	switch {
+	case len(s.Files)+len(s.Valid) > 0 || s.FIM > 0:
+		return errors.New("it has tasks: leave files, valid and fim to another source")
+	case s.Documents > maxDocuments:
+		return fmt.Errorf("documents is %d: want at most %d", s.Documents, int(maxDocuments))
+	case s.Difficulty != nil && len(s.Difficulty) != 2:
+		return fmt.Errorf("difficulty is %v: want two numbers, of the first and the last problems", s.Difficulty)
+	}
+	return s.mixture().Check()
+}
+
+// trains tells whether s has anything to train on.
+func (s *Source) trains() bool { return len(s.Files)+len(s.Tasks) > 0 }
 
 // mixture is the ramp of each source. Those with nothing to train on have a weight of 0.
 func mixture(sources []Source) ([]ramp, error) {
 	ramps := make([]ramp, len(sources))
 	at := []float64{0, 1}
 	for i, src := range sources {
-		if len(src.Files) == 0 {
+		if !src.trains() {
 			ramps[i] = ramp{{0, 0}}
 			continue
 		}
@@ -141,7 +209,7 @@ func parseRamp(v any) (ramp, error) {
 	if v == nil {
 		return ramp{{0, 1}}, nil
 	}
-	const want = "weight is %v: want a number from 0, or points [[fraction of the run, weight], …] in ascending order"
+	wrong := fmt.Errorf("weight is %v: want a number from 0, or points [[fraction of the run, weight], …] in ascending order", v)
 	list, ok := v.([]any)
 	if !ok {
 		list = []any{[]any{0.0, v}}
@@ -150,18 +218,18 @@ func parseRamp(v any) (ramp, error) {
 	for _, v := range list {
 		pair, _ := v.([]any)
 		if len(pair) != 2 {
-			return nil, fmt.Errorf(want, v)
+			return nil, wrong
 		}
 		at, ok1 := number(pair[0])
 		w, ok2 := number(pair[1])
 		ascends := len(r) == 0 || at > r[len(r)-1].at
 		if !ok1 || !ok2 || !ascends || !(at >= 0 && at <= 1) || !(w == 0 || w >= 1/maxWeight && w <= maxWeight) {
-			return nil, fmt.Errorf(want, v)
+			return nil, wrong
 		}
 		r = append(r, point{at, w})
 	}
 	if len(r) == 0 {
-		return nil, fmt.Errorf(want, v)
+		return nil, wrong
 	}
 	return r, nil
 }

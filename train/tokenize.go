@@ -2,12 +2,12 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"time"
 
-	"sprat/data"
 	"sprat/tokenizer"
 )
 
@@ -29,18 +29,16 @@ func Tokenizer(ctx context.Context, c *Config, w io.Writer) error {
 		size   int64
 	)
 	docs := func(yield func(string) bool) {
-		for _, path := range c.Data.Files() {
-			for doc, err := range data.Docs(path) {
-				if failed = err; failed == nil {
-					failed = ctx.Err()
-				}
-				if failed != nil {
-					return
-				}
-				size += int64(len(doc))
-				if !yield(doc) {
-					return
-				}
+		for doc, err := range c.Data.Text() {
+			if failed = err; failed == nil {
+				failed = ctx.Err()
+			}
+			if failed != nil {
+				return
+			}
+			size += int64(len(doc))
+			if !yield(doc) {
+				return
 			}
 		}
 	}
@@ -58,7 +56,7 @@ func Tokenizer(ctx context.Context, c *Config, w io.Writer) error {
 		return err
 	}
 	if size == 0 {
-		return fmt.Errorf("no text in %v: nothing to learn from", c.Data.Files())
+		return errors.New("no text in the training files: nothing to learn from")
 	}
 	if err := tok.Save(c.Tokenizer.Path); err != nil {
 		return err
