@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -26,6 +27,8 @@ type Config struct {
 	Data      data.Spec       `toml:"data"`
 	Model     map[string]any  `toml:"model"` // config.json's keys
 	Train     TrainConfig     `toml:"train"`
+	Schedule  ScheduleConfig  `toml:"schedule"`
+	Price     float64         `toml:"price"` // of a core's hour in dollars, for the ledger
 }
 
 // TokenizerConfig says what train-tokenizer makes and pretrain uses.
@@ -35,35 +38,20 @@ type TokenizerConfig struct {
 	SingleDigits bool   `toml:"single_digits"` // every digit is a token of its own
 }
 
-// TrainConfig is the recipe.
-type TrainConfig struct {
-	Steps       int     `toml:"steps"`
-	Batch       int     `toml:"batch"`    // sequences a step
-	Sequence    int     `toml:"sequence"` // tokens a sequence
-	LR          float64 `toml:"lr"`
-	MinLR       float64 `toml:"min_lr"`
-	Warmup      int     `toml:"warmup"` // steps
-	WeightDecay float64 `toml:"weight_decay"`
-	Clip        float64 `toml:"clip"`       // largest gradient norm; 0 does not clip
-	BiasSpeed   float64 `toml:"bias_speed"` // of the gates' biases; 0 leaves them
-	Balance     float64 `toml:"balance"`    // factor of the sequence-wise balance loss
-	MTPWeight   float64 `toml:"mtp_weight"` // λ of multi-token prediction
-	InitStd     float64 `toml:"init_std"`   // of the weights; 0 takes V3's, scaled to the width
-	Threads     int     `toml:"threads"`    // 0: all cores
-}
-
 func defaults() Config {
 	return Config{
 		Seed:      1,
 		Out:       "out",
 		DType:     "f32",
 		Tokenizer: TokenizerConfig{Path: "tokenizer.json", VocabSize: 4096, SingleDigits: true},
-		Train: TrainConfig{
-			Steps: 1000, Batch: 8, Sequence: 256, LR: 1e-3, MinLR: 1e-4, Warmup: 100, WeightDecay: 0.1, Clip: 1,
-			BiasSpeed: 1e-3, Balance: 1e-4, MTPWeight: 0.3,
-		},
+		Price:     defaultPrice,
+		Schedule:  defaultSchedule(),
+		Train:     defaultTrain(),
 	}
 }
+
+// defaultPrice is about what a core of a rented server cost an hour in 2026, in dollars.
+const defaultPrice = 0.04
 
 // Load reads the run file at path and then sets each "key=value" of set, the key dotted and the value as in TOML, where a
 // value that is no TOML counts as a string.
@@ -139,36 +127,16 @@ func decode(text []byte, c *Config) error {
 }
 
 func (c *Config) check() error {
-	t := c.Train
-	for _, v := range []struct {
-		key   string
-		value float64
-		min   float64
-	}{
-		{"train.steps", float64(t.Steps), 1},
-		{"train.batch", float64(t.Batch), 1},
-		{"train.sequence", float64(t.Sequence), 2},
-		{"train.lr", t.LR, 0},
-		{"train.min_lr", t.MinLR, 0},
-		{"train.warmup", float64(t.Warmup), 0},
-		{"train.weight_decay", t.WeightDecay, 0},
-		{"train.clip", t.Clip, 0},
-		{"train.bias_speed", t.BiasSpeed, 0},
-		{"train.balance", t.Balance, 0},
-		{"train.mtp_weight", t.MTPWeight, 0},
-		{"train.init_std", t.InitStd, 0},
-		{"train.threads", float64(t.Threads), 0},
-		{"tokenizer.vocab_size", float64(c.Tokenizer.VocabSize), float64(256 + len(specialTokens) + len(addedTokens))},
+	for _, err := range []error{
+		atLeast("tokenizer.vocab_size", float64(c.Tokenizer.VocabSize), float64(256+len(specialTokens)+len(addedTokens))),
+		atLeast("price", c.Price, 0),
+		oneOf("dtype", c.DType, storedAs),
+		c.Train.check(),
+		c.Schedule.schedule().Validate(),
 	} {
-		if !(v.value >= v.min) || v.value > 1e9 {
-			return fmt.Errorf("%s is %g: want a number from %g", v.key, v.value, v.min)
+		if err != nil {
+			return err
 		}
-	}
-	if t.Batch > (1<<24)/t.Sequence {
-		return fmt.Errorf("train.batch x train.sequence is over %d tokens a step: make one smaller", 1<<24)
-	}
-	if _, ok := storedAs[c.DType]; !ok {
-		return fmt.Errorf("dtype is %q: want \"f32\", \"bf16\" or \"fp8\"", c.DType)
 	}
 	return c.Data.Check()
 }
@@ -180,6 +148,22 @@ func (c *Config) data() *data.Spec {
 		spec.Dir = filepath.Join(c.Out, "data")
 	}
 	return &spec
+}
+
+// atLeast says what is wrong with the number of a key, if anything.
+func atLeast(key string, value, low float64) error {
+	if !(value >= low) || value > 1e9 {
+		return fmt.Errorf("%s is %g: want a number from %g", key, value, low)
+	}
+	return nil
+}
+
+// oneOf says what is wrong with the word of a key, if anything.
+func oneOf[T any](key, value string, words map[string]T) error {
+	if _, ok := words[value]; !ok {
+		return fmt.Errorf("%s is %q: want one of %s", key, value, strings.Join(slices.Sorted(maps.Keys(words)), ", "))
+	}
+	return nil
 }
 
 // model makes the model's config from the [model] table, the vocabulary filled in from the tokenizer.

@@ -40,11 +40,11 @@ num_nextn_predict_layers = 1
 `
 
 func TestParseRunFile(t *testing.T) {
-	c, err := Parse([]byte(good), []string{"train.steps=7", `data.train=["b.txt","c.txt"]`, "out=some where", "model.hidden_size=8", "train.lr=1e-2"})
+	c, err := Parse([]byte(good), []string{"train.steps=7", `data.train=["b.txt","c.txt"]`, "out=some where", "model.hidden_size=8", "schedule.lr=1e-2"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Train.Steps != 7 || !slices.Equal(c.Data.Train, []string{"b.txt", "c.txt"}) || c.Out != "some where" || c.Train.LR != 0.01 {
+	if c.Train.Steps != 7 || !slices.Equal(c.Data.Train, []string{"b.txt", "c.txt"}) || c.Out != "some where" || c.Schedule.LR != 0.01 {
 		t.Errorf("--set was not taken: %+v", c)
 	}
 	if c.Model["hidden_size"] != int64(8) || c.Model["kv_lora_rank"] != int64(130) {
@@ -61,8 +61,8 @@ func TestRunFileMistakes(t *testing.T) {
 		{good + "\n[train]\nstepps = 3", "", "train.stepps"},
 		{good + "\n[train]\nsteps = \"x\"", "", "line"},
 		{good, "train.steps=many", "train.steps"},
-		{good, "train.lr=-1", "train.lr"},
-		{good, "train.lr=nan", "train.lr"},
+		{good, "schedule.lr=-1", "learning rate"},
+		{good, "schedule.lr=nan", "learning rate"},
 		{good, "tokenizer.vocab_size=10", "tokenizer.vocab_size"},
 		{good, "train.batch=1000000", "train.batch"},
 		{good, "dtype=f64", "dtype"},

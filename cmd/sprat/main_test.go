@@ -45,8 +45,8 @@ valid = [%q]
 steps = 30
 batch = 4
 sequence = 32
+[schedule]
 lr = 5e-3
-warmup = 5
 [model]
 model_type = "deepseek_v3"
 hidden_size = 32
@@ -135,7 +135,7 @@ func TestInterruptedTrainingLeavesAModel(t *testing.T) {
 	runFile, out := tinyFiles(t)
 	must(t, "", "train-tokenizer", runFile)
 	ctx, cancel := context.WithCancel(context.Background())
-	stop := &stopAt{text: "step 1/", stop: cancel}
+	stop := &stopAt{text: "step 1 ", stop: cancel}
 	status := run([]string{"pretrain", runFile, "--set", "train.steps=100000"}, &env{ctx: ctx, stdin: strings.NewReader(""), stdout: stop, stderr: stop})
 	if status != exitFailed {
 		t.Errorf("status %d, want %d", status, exitFailed)

@@ -26,12 +26,15 @@ func (c *trainTokenizerCmd) Run(e *env) error {
 	return train.Tokenizer(e.ctx, run, e.stderr)
 }
 
-type pretrainCmd struct{ runFlags }
+type pretrainCmd struct {
+	runFlags
+	Resume bool `help:"Go on from the last checkpoint in the run's directory, or start where there is none."`
+}
 
 func (c *pretrainCmd) Run(e *env) error {
 	run, err := c.load()
 	if err != nil {
 		return err
 	}
-	return train.Pretrain(e.ctx, run, e.stderr)
+	return train.Pretrain(e.ctx, run, train.Options{Resume: c.Resume, Machine: cpuName()}, e.stderr)
 }

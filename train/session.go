@@ -1,0 +1,293 @@
+package train
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"sprat/cost"
+	"sprat/kernel"
+	"sprat/report"
+	"sprat/tensor"
+)
+
+// checkUnfinished refuses to start anew where a run lies already: what took hours is not written over by accident.
+func checkUnfinished(out string, resume bool) error {
+	paths, err := checkpoints(out)
+	if err != nil || resume || len(paths) == 0 {
+		return err
+	}
+	return fmt.Errorf("%s holds a run already, up to %s: give --resume to go on with it, or start another with --set out=DIR",
+		out, filepath.Base(paths[len(paths)-1]))
+}
+
+// open starts the run's record.
+func (r *run) open(machine string) (err error) {
+	if r.record, err = report.Open(r.c.Out); err != nil {
+		return err
+	}
+	text, err := r.c.toml()
+	if err != nil {
+		return err
+	}
+	if err := replaceFile(r.path(report.SettingsFile), text); err != nil {
+		return err
+	}
+	cores := r.c.Train.Threads
+	if cores == 0 {
+		cores = runtime.GOMAXPROCS(0)
+	}
+	r.peak = kernel.FMAPeakOf(cores, 100*time.Millisecond)
+	r.began = time.Now()
+	r.bar = newProgress(r.w, r.total, r.at.Tokens)
+	n := cost.Count(r.cfg)
+	err = r.record.Start(report.Start{
+		Name: filepath.Base(r.c.Out), Started: r.began, Seed: r.c.Seed, Precision: r.c.Train.Precision, Kernels: kernel.Active(),
+		Machine: machine, Cores: cores, Params: n.Total + n.MTP, Activated: n.ActivatedWithoutEmbedding(),
+		FLOPsPerToken: r.flops, PeakFLOPs: r.peak, TokensTotal: r.total, Sequence: r.c.Train.Sequence, DollarsPerCoreHour: r.c.Price,
+	})
+	if err == nil && r.at.Step > 0 {
+		err = r.record.Resume(report.Resume{Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.at.Seconds})
+	}
+	return err
+}
+
+// close ends the record with how the run ended, and makes the page and the bill of it.
+func (r *run) close(failed error) error {
+	why := report.Done
+	switch {
+	case errors.Is(failed, errInterrupted):
+		why = report.Interrupted
+	case failed != nil:
+		why = report.Failed
+	}
+	err := errors.Join(
+		r.record.End(report.End{Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.seconds(), Why: why}),
+		r.record.Close())
+	if failed != nil {
+		return failed // the record of a run that failed is the lesser trouble
+	}
+	return err
+}
+
+// recordStep writes a step to the record and shows it.
+func (r *run) recordStep(s stepResult) error {
+	speed := float64(s.tokens) / s.seconds
+	line := report.Step{
+		Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.seconds(),
+		Loss: s.loss.Main, MTP: s.loss.MTP, Balance: s.loss.Balance, LR: s.rates.LR, GradNorm: s.norm, MaxVio: s.balance.MaxVio,
+		Batch: s.tokens / r.c.Train.Sequence, TokensPerSecond: speed, PeakShare: speed * r.flops / r.peak, Skipped: s.skipped,
+	}
+	if err := r.record.Step(line); err != nil {
+		return err
+	}
+	r.bar.step(line)
+	if r.at.Step%loadEvery != 0 || len(s.balance.Load) == 0 {
+		return nil
+	}
+	load := report.Load{Step: r.at.Step}
+	for _, layer := range s.balance.Load {
+		var shares report.Floats
+		for _, x := range layer {
+			shares = append(shares, float64(x))
+		}
+		load.Layers = append(load.Layers, shares)
+	}
+	return r.record.Load(load)
+}
+
+// loadEvery is how many steps go by between records of every expert's load.
+const loadEvery = 20
+
+// parts are the matrices that a checkpoint holds.
+func (r *run) parts() []part {
+	var list []part
+	for p := range r.model.Params() {
+		list = append(list, part{p.Name, p.Shape, p.W})
+	}
+	add := func(name string, m tensor.Mat) bool {
+		list = append(list, part{name, []int{m.Rows, m.Cols}, m})
+		return true
+	}
+	r.opt.State()(add)
+	if r.average != nil {
+		r.average.State()(add)
+	}
+	return list
+}
+
+// save starts a checkpoint of the run as it stands, unless it has been saved so already.
+func (r *run) save() error {
+	if r.saved == r.at.Step && r.at.Step > 0 {
+		return nil
+	}
+	identity, err := r.c.identity()
+	if err != nil {
+		return err
+	}
+	r.at.Seconds, r.at.Updates, r.at.Spike = r.seconds(), r.opt.Steps, r.spike
+	r.at.Kernels, r.at.Data, r.at.Run = kernel.Active(), r.set.Hash(), identity
+	if err := r.record.Sync(); err != nil {
+		return err
+	}
+	if err := r.saver.save(r.dev.Read, r.parts(), r.at); err != nil {
+		return err
+	}
+	r.saved = r.at.Step
+	return nil
+}
+
+// saveQuietly is save within the run, which goes on where a disk is full: the next checkpoint may fit, and the last is whole.
+func (r *run) saveQuietly() {
+	if err := r.save(); err != nil {
+		r.saved = 0
+		r.bar.line("%v; training goes on, and the checkpoint before is kept", err)
+	}
+}
+
+// resume takes the run back to its newest checkpoint that can be read, if there is one.
+func (r *run) resume() error {
+	paths, err := checkpoints(r.c.Out)
+	if err != nil {
+		return err
+	}
+	for i, path := range slices.Backward(paths) {
+		err := r.restore(path)
+		if err == nil {
+			r.rows.SeekTo(r.at.Rows)
+			r.before, r.saved = r.at.Seconds, r.at.Step
+			fmt.Fprintf(r.w, "going on from step %d, %s\n", r.at.Step, path)
+			return nil
+		}
+		if errors.As(err, new(otherRun)) || i == 0 {
+			return err
+		}
+		fmt.Fprintf(r.w, "%v; trying the checkpoint before\n", err)
+	}
+	fmt.Fprintf(r.w, "%s holds no checkpoint: starting from the beginning\n", r.c.Out)
+	return nil
+}
+
+// otherRun is the error of a checkpoint that belongs to another run.
+type otherRun struct{ error }
+
+// restore fills model and optimizer from a checkpoint of this run.
+func (r *run) restore(path string) error {
+	identity, err := r.c.identity()
+	if err != nil {
+		return err
+	}
+	accept := func(s *progressState) error {
+		if diff := difference(identity, s.Run); diff != "" {
+			return otherRun{fmt.Errorf("%s: %s in the checkpoint: set it back to go on, or start another run with --set out=DIR", path, diff)}
+		}
+		if s.Data != r.set.Hash() {
+			return otherRun{fmt.Errorf("%s was made with other training data or another tokenizer: put them back to go on, or start another run with --set out=DIR", path)}
+		}
+		return nil
+	}
+	state, err := loadCheckpoint(path, r.dev.Upload, r.parts(), accept)
+	if err != nil {
+		return err
+	}
+	if state.Kernels != kernel.Active() {
+		fmt.Fprintf(r.w, "%s was made with the kernels %s, and these are %s: the run goes on, but its bits will not be those of an uninterrupted one\n",
+			path, state.Kernels, kernel.Active())
+	}
+	r.at, r.opt.Steps, r.spike = state, state.Updates, state.Spike
+	return nil
+}
+
+// rollback goes back to the last regular checkpoint, and on from there with new data: what made the loss leap is not seen again.
+func (r *run) rollback(s stepResult) error {
+	if err := r.saver.wait(); err != nil {
+		return err
+	}
+	from := r.at
+	paths, err := checkpoints(r.c.Out)
+	if err != nil {
+		return err
+	}
+	for _, path := range slices.Backward(paths) {
+		var step int
+		if _, err := fmt.Sscanf(filepath.Base(path), "step-%d", &step); err != nil || step%r.c.Train.SaveEvery != 0 || step >= from.Step {
+			continue
+		}
+		if err := r.restore(path); err != nil {
+			return err
+		}
+		r.at.Rows, r.saved = from.Rows, step
+		why := fmt.Sprintf("loss %.3g, gradient norm %.3g", s.loss.Main, s.norm)
+		r.bar.line("step %d: %s: back to step %d, on with other data", from.Step, why, step)
+		return r.record.Rollback(report.Rollback{Step: from.Step, ToStep: step, Tokens: r.at.Tokens, Seconds: r.seconds(), Why: why})
+	}
+	r.bar.line("step %d: the loss leapt, and there is no checkpoint to go back to", from.Step)
+	return nil
+}
+
+// toml is c as a run file.
+func (c *Config) toml() ([]byte, error) { return toml.Marshal(c) }
+
+// identity is the part of the run file that decides the numbers, in TOML.
+func (c *Config) identity() (string, error) {
+	t := c.Train
+	t.Threads, t.SaveEvery, t.Evaluations, t.ValidTokens = 0, 0, 0, 0
+	text, err := toml.Marshal(struct {
+		Seed     uint64         `toml:"seed"`
+		Model    map[string]any `toml:"model"`
+		Train    TrainConfig    `toml:"train"`
+		Schedule ScheduleConfig `toml:"schedule"`
+	}{c.Seed, c.Model, t, c.Schedule})
+	return string(text), err
+}
+
+// difference names the first key that two run files differ in, with both values; "" is no difference.
+func difference(here, there string) string {
+	a, b := map[string]any{}, map[string]any{}
+	if toml.Unmarshal([]byte(here), &a) != nil || toml.Unmarshal([]byte(there), &b) != nil {
+		return "its run file cannot be read"
+	}
+	flatA, flatB := flatten(map[string]any{}, "", a), flatten(map[string]any{}, "", b)
+	keys := maps.Clone(flatA)
+	maps.Copy(keys, flatB)
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if x, y := fmt.Sprint(flatA[key]), fmt.Sprint(flatB[key]); x != y {
+			return fmt.Sprintf("%s is %s in the run file and %s", key, x, y)
+		}
+	}
+	return ""
+}
+
+// flatten puts the leaves of nested tables into to, under dotted keys.
+func flatten(to map[string]any, prefix string, table map[string]any) map[string]any {
+	for key, v := range table {
+		if inner, ok := v.(map[string]any); ok {
+			flatten(to, prefix+key+".", inner)
+			continue
+		}
+		to[prefix+key] = v
+	}
+	return to
+}
+
+// replaceFile writes data beside path and moves it there when it is on the disk.
+func replaceFile(path string, data []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), ".saving-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = bytes.NewReader(data).WriteTo(tmp)
+	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
