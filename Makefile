@@ -31,9 +31,10 @@ fuzz: ## fuzz every parser, some N=15000 executions each
 bench: ## the kernels against this machine's peak and bandwidth
 	go run ./cmd/sprat bench kernels
 
-gold: ## make the gold vectors again (needs Python; see testdata/gold/README.md)
+gold: build ## make the gold vectors again, and compare with transformers both ways (needs Python; see testdata/gold/README.md)
 	python3 -m venv out/gold && out/gold/bin/pip install -q -r testdata/gold/gen/requirements.txt
 	out/gold/bin/python testdata/gold/gen/generate.py
+	out/gold/bin/python testdata/gold/gen/roundtrip.py ./sprat
 
 size: ## lines of Go in each package, tests and generated files apart
 	@for d in $$(go list -f '{{.Dir}}' ./...); do \

@@ -1,4 +1,5 @@
-// Times OpenBLAS's sgemm on one core: GFLOP/s of n x n x n products, best of many. See compare.sh.
+// Times OpenBLAS's sgemm on one core: GFLOP/s of n x n x n products, best of many. Which kernels it chose goes to standard
+// error. See compare.sh.
 #include <cblas.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,7 @@ static double best(int ta, int tb, int m, int n, int k, const float *a, const fl
 }
 
 int main(int argc, char **argv) {
+	fprintf(stderr, "%s, kernels for %s\n", openblas_get_config(), openblas_get_corename());
 	double seconds = argc > 1 ? atof(argv[1]) : 0.5;
 	int most = 2048 * 2048;
 	float *a = malloc(4 * most), *b = malloc(4 * most), *c = malloc(4 * most);
