@@ -75,7 +75,7 @@ func (b bracketed) solve(w *writer, rng *rand.Rand) {
 	slip := chance(rng, 3)
 	for e := b.e; e.op != 0; {
 		left, right := e.left, e.right
-		if slip && e.precedence() == 1 && left.op == 0 && right.op == '*' && right.left.op == 0 {
+		if v, _ := mental(right, false); slip && e.precedence() == 1 && left.op == 0 && right.op == '*' && right.left.op == 0 && v != right.left.n {
 			w.slip("%s\n", step(e.op, left.n, right.left.n))
 			w.say("No, * goes before %c.\n", e.op)
 			slip = false

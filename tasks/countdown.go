@@ -70,7 +70,7 @@ func wants(n, target int) []want {
 	list := []want{{target, strconv.Itoa(target), func(e *expr) *expr { return e }}}
 	if target > n {
 		list = append(list, want{target - n, step('-', target, n), func(e *expr) *expr { return &expr{op: '+', left: e, right: kept} }})
-	} else {
+	} else if target < n {
 		list = append(list, want{n - target, step('-', n, target), func(e *expr) *expr { return &expr{op: '-', left: kept, right: e} }})
 	}
 	list = append(list, want{target + n, step('+', target, n), func(e *expr) *expr { return &expr{op: '-', left: e, right: kept} }})

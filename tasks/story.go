@@ -117,8 +117,10 @@ func (t *telling) apply(op byte, n int, words string) {
 		line.wrong, line.remark = step('+', t.value, n), "fewer"
 		t.value -= n
 	case '*':
+		expr = fmt.Sprintf("(%s)*%d", t.expr, n)
 		t.value *= n
 	case '/':
+		expr = fmt.Sprintf("(%s)/%d", t.expr, n)
 		t.value /= n
 	}
 	t.expr = expr

@@ -184,10 +184,10 @@ func (t *telling) share(k int) string {
 
 // together brings in somebody who has more, and asks for both: two steps.
 func (t *telling) together() string {
-	n, mine := t.count(), t.value
+	n, mine, expr := t.count(), t.value, t.expr
 	t.tell(pick(t.rng, "{friend} has {n} more than that.", "{friend} counts {n} more than that.", "{friend} keeps {n} more than that.", "{friend} owns {n} more than that."), n)
 	t.apply('+', n, fmt.Sprintf("%d more than that", n))
 	t.line("together", step('+', mine, t.value))
-	t.value, t.expr = mine+t.value, t.expr+" and both"
+	t.value, t.expr = mine+t.value, fmt.Sprintf("(%s)+(%s+%d)", expr, expr, n)
 	return pick(t.rng, "How many {things} are there together?", "How many {things} is that together?", "How many are there in all?")
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,12 +17,16 @@ import (
 
 var difficulties = []float64{0, 0.3, 0.6, 1, 1.25, 2, MaxDifficulty}
 
-// problems calls f with a few thousand problems of every family, at every difficulty.
+// problems calls f with problems of every family, at every difficulty; SPRAT_LONG=1 asks for many more.
 func problems(t *testing.T, f func(t *testing.T, difficulty float64, p Problem, rng *rand.Rand)) {
+	seeds := uint64(200)
+	if os.Getenv("SPRAT_LONG") != "" {
+		seeds = 5000
+	}
 	for _, family := range Families() {
 		t.Run(family.Name, func(t *testing.T) {
 			for _, d := range difficulties {
-				for seed := range uint64(400) {
+				for seed := range seeds {
 					rng := rand.New(rand.NewPCG(seed, math.Float64bits(d)))
 					p := family.Generate(rng, d)
 					f(t, d, p, rng)
