@@ -4,20 +4,27 @@
 
 #include "textflag.h"
 
-// func tile1AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile1AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile1AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x01, SI, SI
+	ADDQ       BX, SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	JMP        loop
+
+load:
 	MOVQ    BX, SI
 	VMOVUPS (SI), Z8
 	VMOVUPS 64(SI), Z9
@@ -38,22 +45,32 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile2AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile2AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x02, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -83,24 +100,37 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile3AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile3AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile3AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x03, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -139,26 +169,42 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile4AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile4AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile4AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x04, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -206,28 +252,47 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile5AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile5AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile5AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x05, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -284,30 +349,52 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile6AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile6AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile6AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x06, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -373,32 +460,57 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile7AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile7AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile7AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x07, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -473,34 +585,62 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile8AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile8AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile8AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x08, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -584,36 +724,67 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile9AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile9AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile9AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	VPXORD  Z24, Z24, Z24
-	VPXORD  Z25, Z25, Z25
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x09, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -706,38 +877,72 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile10AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile10AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile10AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	VPXORD  Z24, Z24, Z24
-	VPXORD  Z25, Z25, Z25
-	VPXORD  Z26, Z26, Z26
-	VPXORD  Z27, Z27, Z27
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0a, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -839,40 +1044,77 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile11AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile11AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile11AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	VPXORD  Z24, Z24, Z24
-	VPXORD  Z25, Z25, Z25
-	VPXORD  Z26, Z26, Z26
-	VPXORD  Z27, Z27, Z27
-	VPXORD  Z28, Z28, Z28
-	VPXORD  Z29, Z29, Z29
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z29, Z29, Z29
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0b, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -983,42 +1225,82 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile12AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile12AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile12AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	VPXORD  Z24, Z24, Z24
-	VPXORD  Z25, Z25, Z25
-	VPXORD  Z26, Z26, Z26
-	VPXORD  Z27, Z27, Z27
-	VPXORD  Z28, Z28, Z28
-	VPXORD  Z29, Z29, Z29
-	VPXORD  Z30, Z30, Z30
-	VPXORD  Z31, Z31, Z31
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z31, Z31, Z31
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0c, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -1138,22 +1420,27 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile1BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile1BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile1BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x01, SI, SI
+	ADDQ       BX, SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	JMP        loop
+
+load:
 	MOVQ    BX, SI
 	VMOVUPS (SI), Z8
 	VMOVUPS 64(SI), Z9
@@ -1174,8 +1461,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xca
-	ADDQ         $0x08, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x04, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -1184,24 +1471,32 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile2BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile2BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile2BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x02, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -1238,8 +1533,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xdb
-	ADDQ         $0x10, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -1251,26 +1546,37 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile3BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile3BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile3BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x03, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -1323,8 +1629,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xec
-	ADDQ         $0x18, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x0c, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -1339,28 +1645,42 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile4BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile4BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile4BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x04, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -1429,8 +1749,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xfd
-	ADDQ         $0x20, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x10, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -1448,30 +1768,47 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile5BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile5BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile5BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x05, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -1556,8 +1893,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xce
-	ADDQ         $0x28, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x14, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -1578,32 +1915,52 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile6BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile6BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile6BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x06, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -1704,8 +2061,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xdf
-	ADDQ         $0x30, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x18, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -1729,34 +2086,57 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile7BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile7BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile7BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x07, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -1873,8 +2253,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xea
-	ADDQ         $0x38, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x1c, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -1901,36 +2281,62 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile8BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile8BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile8BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x08, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -2063,8 +2469,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xfb
-	ADDQ         $0x40, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x20, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -2094,38 +2500,67 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile9BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile9BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile9BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	VPXORD  Z24, Z24, Z24
-	VPXORD  Z25, Z25, Z25
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x09, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -2274,8 +2709,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xcc
-	ADDQ         $0x48, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x24, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -2308,40 +2743,72 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile10BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile10BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile10BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	VPXORD  Z24, Z24, Z24
-	VPXORD  Z25, Z25, Z25
-	VPXORD  Z26, Z26, Z26
-	VPXORD  Z27, Z27, Z27
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0a, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -2506,8 +2973,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xdd
-	ADDQ         $0x50, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x28, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -2543,42 +3010,77 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile11BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile11BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile11BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	VPXORD  Z24, Z24, Z24
-	VPXORD  Z25, Z25, Z25
-	VPXORD  Z26, Z26, Z26
-	VPXORD  Z27, Z27, Z27
-	VPXORD  Z28, Z28, Z28
-	VPXORD  Z29, Z29, Z29
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z29, Z29, Z29
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0b, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -2759,8 +3261,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xee
-	ADDQ         $0x58, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x2c, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -2799,44 +3301,82 @@ loop:
 	VZEROUPPER
 	RET
 
-// func tile12BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F
+// func tile12BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
 TEXT ·tile12BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ    kc+0(FP), AX
-	MOVQ    a+8(FP), CX
-	MOVQ    b+16(FP), DX
-	MOVQ    c+24(FP), BX
-	MOVQ    ldc+32(FP), SI
-	MOVB    add+40(FP), DI
-	SHLQ    $0x02, SI
-	INCQ    AX
-	SHRQ    $0x01, AX
-	VPXORD  Z8, Z8, Z8
-	VPXORD  Z9, Z9, Z9
-	VPXORD  Z10, Z10, Z10
-	VPXORD  Z11, Z11, Z11
-	VPXORD  Z12, Z12, Z12
-	VPXORD  Z13, Z13, Z13
-	VPXORD  Z14, Z14, Z14
-	VPXORD  Z15, Z15, Z15
-	VPXORD  Z16, Z16, Z16
-	VPXORD  Z17, Z17, Z17
-	VPXORD  Z18, Z18, Z18
-	VPXORD  Z19, Z19, Z19
-	VPXORD  Z20, Z20, Z20
-	VPXORD  Z21, Z21, Z21
-	VPXORD  Z22, Z22, Z22
-	VPXORD  Z23, Z23, Z23
-	VPXORD  Z24, Z24, Z24
-	VPXORD  Z25, Z25, Z25
-	VPXORD  Z26, Z26, Z26
-	VPXORD  Z27, Z27, Z27
-	VPXORD  Z28, Z28, Z28
-	VPXORD  Z29, Z29, Z29
-	VPXORD  Z30, Z30, Z30
-	VPXORD  Z31, Z31, Z31
-	TESTB   DI, DI
-	JZ      loop
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z31, Z31, Z31
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0c, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
 	MOVQ    BX, DI
 	VMOVUPS (DI), Z8
 	VMOVUPS 64(DI), Z9
@@ -3033,8 +3573,8 @@ loop:
 	BYTE         $0x48
 	BYTE         $0x52
 	BYTE         $0xff
-	ADDQ         $0x60, CX
-	ADDQ         $0x00000100, DX
+	ADDQ         $0x30, CX
+	ADDQ         $0x00000080, DX
 	DECQ         AX
 	JNZ          loop
 	MOVQ         BX, AX
@@ -3120,191 +3660,1371 @@ loop:
 	VZEROUPPER
 	RET
 
-// func pairsAVX512(rows int, x *float32, step int, mask uint32)
-// Requires: AVX, AVX512F
-TEXT ·pairsAVX512(SB), NOSPLIT, $0-28
-	MOVQ         rows+0(FP), AX
-	MOVQ         x+8(FP), CX
-	MOVQ         step+16(FP), DX
-	SHLQ         $0x02, DX
-	MOVL         mask+24(FP), BX
-	KMOVW        BX, K1
-	MOVL         $0x00000001, BX
-	VPBROADCASTD BX, Z0
-	MOVL         $0x00007fff, BX
-	VPBROADCASTD BX, Z1
-	MOVL         $0x00400000, BX
-	VPBROADCASTD BX, Z2
-	MOVL         $0xffff0000, BX
-	VPBROADCASTD BX, Z3
-	CMPQ         AX, $0x02
-	JL           last
+// func packColumnsAVX512(k int, dst *float32, step int, src *float32, ld int, rows int, store uint32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·packColumnsAVX512(SB), NOSPLIT, $128-52
+	MOVQ    src+24(FP), AX
+	MOVQ    ld+32(FP), CX
+	MOVQ    rows+40(FP), DX
+	SHLQ    $0x02, CX
+	MOVQ    AX, (SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x01
+	CMOVQGT BX, AX
+	MOVQ    AX, 8(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x02
+	CMOVQGT BX, AX
+	MOVQ    AX, 16(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x03
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x04
+	CMOVQGT BX, AX
+	MOVQ    AX, 32(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x05
+	CMOVQGT BX, AX
+	MOVQ    AX, 40(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x06
+	CMOVQGT BX, AX
+	MOVQ    AX, 48(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x07
+	CMOVQGT BX, AX
+	MOVQ    AX, 56(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x08
+	CMOVQGT BX, AX
+	MOVQ    AX, 64(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x09
+	CMOVQGT BX, AX
+	MOVQ    AX, 72(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0a
+	CMOVQGT BX, AX
+	MOVQ    AX, 80(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0b
+	CMOVQGT BX, AX
+	MOVQ    AX, 88(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0c
+	CMOVQGT BX, AX
+	MOVQ    AX, 96(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0d
+	CMOVQGT BX, AX
+	MOVQ    AX, 104(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0e
+	CMOVQGT BX, AX
+	MOVQ    AX, 112(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0f
+	CMOVQGT BX, AX
+	MOVQ    AX, 120(SP)
+	LEAQ    (AX)(CX*1), CX
+	CMPQ    DX, $0x10
+	CMOVQGT CX, AX
+	MOVQ    DX, CX
+	MOVQ    $0x00000001, AX
+	SHLQ    CL, AX
+	DECQ    AX
+	KMOVW   AX, K1
+	MOVL    store+48(FP), AX
+	KMOVW   AX, K2
+	MOVQ    $-1, AX
+	KMOVW   AX, K3
+	MOVQ    k+0(FP), DX
+	MOVQ    dst+8(FP), BX
+	MOVQ    step+16(FP), SI
+	SHLQ    $0x02, SI
+	XORQ    DI, DI
+	KMOVW   K3, K4
+	KMOVW   K3, K3
 
-loop:
-	VMOVUPS.Z (CX), K1, Z4
-	VPSRLD    $0x10, Z4, Z5
-	VPANDD    Z0, Z5, Z5
-	VPADDD    Z1, Z5, Z5
-	VPADDD    Z4, Z5, Z5
-	VCMPPS    $0x03, Z4, Z4, K2
-	VPORD     Z2, Z4, K2, Z5
-	VMOVUPS.Z (CX)(DX*1), K1, Z4
-	VPSRLD    $0x10, Z4, Z6
-	VPANDD    Z0, Z6, Z6
-	VPADDD    Z1, Z6, Z6
-	VPADDD    Z4, Z6, Z6
-	VCMPPS    $0x03, Z4, Z4, K2
-	VPORD     Z2, Z4, K2, Z6
-	VPSRLD    $0x10, Z5, Z5
-	VPANDD    Z3, Z6, Z6
-	VPORD     Z6, Z5, Z5
-	VMOVUPS   Z5, K1, (CX)
-	LEAQ      (CX)(DX*2), CX
-	SUBQ      $0x02, AX
-	CMPQ      AX, $0x02
-	JGE       loop
+blocks:
+	CMPQ       DX, $0x00000010
+	JL         last
+	MOVQ       (SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z0
+	MOVQ       8(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z1
+	MOVQ       16(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z2
+	MOVQ       24(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z3
+	MOVQ       32(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z4
+	MOVQ       40(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z5
+	MOVQ       48(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z6
+	MOVQ       56(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z7
+	MOVQ       64(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z8
+	MOVQ       72(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z9
+	MOVQ       80(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z10
+	MOVQ       88(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z11
+	MOVQ       96(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z12
+	MOVQ       104(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z13
+	MOVQ       112(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z14
+	MOVQ       120(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z15
+	VUNPCKLPS  Z1, Z0, Z16
+	VUNPCKHPS  Z1, Z0, Z17
+	VUNPCKLPS  Z3, Z2, Z18
+	VUNPCKHPS  Z3, Z2, Z19
+	VUNPCKLPS  Z5, Z4, Z20
+	VUNPCKHPS  Z5, Z4, Z21
+	VUNPCKLPS  Z7, Z6, Z22
+	VUNPCKHPS  Z7, Z6, Z23
+	VUNPCKLPS  Z9, Z8, Z24
+	VUNPCKHPS  Z9, Z8, Z25
+	VUNPCKLPS  Z11, Z10, Z26
+	VUNPCKHPS  Z11, Z10, Z27
+	VUNPCKLPS  Z13, Z12, Z28
+	VUNPCKHPS  Z13, Z12, Z29
+	VUNPCKLPS  Z15, Z14, Z30
+	VUNPCKHPS  Z15, Z14, Z31
+	VUNPCKLPD  Z18, Z16, Z0
+	VUNPCKHPD  Z18, Z16, Z1
+	VUNPCKLPD  Z19, Z17, Z2
+	VUNPCKHPD  Z19, Z17, Z3
+	VUNPCKLPD  Z22, Z20, Z4
+	VUNPCKHPD  Z22, Z20, Z5
+	VUNPCKLPD  Z23, Z21, Z6
+	VUNPCKHPD  Z23, Z21, Z7
+	VUNPCKLPD  Z26, Z24, Z8
+	VUNPCKHPD  Z26, Z24, Z9
+	VUNPCKLPD  Z27, Z25, Z10
+	VUNPCKHPD  Z27, Z25, Z11
+	VUNPCKLPD  Z30, Z28, Z12
+	VUNPCKHPD  Z30, Z28, Z13
+	VUNPCKLPD  Z31, Z29, Z14
+	VUNPCKHPD  Z31, Z29, Z15
+	VSHUFF32X4 $0x88, Z4, Z0, Z16
+	VSHUFF32X4 $0xdd, Z4, Z0, Z20
+	VSHUFF32X4 $0x88, Z12, Z8, Z24
+	VSHUFF32X4 $0xdd, Z12, Z8, Z28
+	VSHUFF32X4 $0x88, Z5, Z1, Z17
+	VSHUFF32X4 $0xdd, Z5, Z1, Z21
+	VSHUFF32X4 $0x88, Z13, Z9, Z25
+	VSHUFF32X4 $0xdd, Z13, Z9, Z29
+	VSHUFF32X4 $0x88, Z6, Z2, Z18
+	VSHUFF32X4 $0xdd, Z6, Z2, Z22
+	VSHUFF32X4 $0x88, Z14, Z10, Z26
+	VSHUFF32X4 $0xdd, Z14, Z10, Z30
+	VSHUFF32X4 $0x88, Z7, Z3, Z19
+	VSHUFF32X4 $0xdd, Z7, Z3, Z23
+	VSHUFF32X4 $0x88, Z15, Z11, Z27
+	VSHUFF32X4 $0xdd, Z15, Z11, Z31
+	VSHUFF32X4 $0x88, Z24, Z16, Z0
+	VSHUFF32X4 $0xdd, Z24, Z16, Z8
+	VSHUFF32X4 $0x88, Z28, Z20, Z4
+	VSHUFF32X4 $0xdd, Z28, Z20, Z12
+	VSHUFF32X4 $0x88, Z25, Z17, Z1
+	VSHUFF32X4 $0xdd, Z25, Z17, Z9
+	VSHUFF32X4 $0x88, Z29, Z21, Z5
+	VSHUFF32X4 $0xdd, Z29, Z21, Z13
+	VSHUFF32X4 $0x88, Z26, Z18, Z2
+	VSHUFF32X4 $0xdd, Z26, Z18, Z10
+	VSHUFF32X4 $0x88, Z30, Z22, Z6
+	VSHUFF32X4 $0xdd, Z30, Z22, Z14
+	VSHUFF32X4 $0x88, Z27, Z19, Z3
+	VSHUFF32X4 $0xdd, Z27, Z19, Z11
+	VSHUFF32X4 $0x88, Z31, Z23, Z7
+	VSHUFF32X4 $0xdd, Z31, Z23, Z15
+	VMOVUPS.Z  Z0, K1, Z0
+	VMOVUPS    Z0, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z1, K1, Z1
+	VMOVUPS    Z1, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z2, K1, Z2
+	VMOVUPS    Z2, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z3, K1, Z3
+	VMOVUPS    Z3, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z4, K1, Z4
+	VMOVUPS    Z4, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z5, K1, Z5
+	VMOVUPS    Z5, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z6, K1, Z6
+	VMOVUPS    Z6, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z7, K1, Z7
+	VMOVUPS    Z7, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z8, K1, Z8
+	VMOVUPS    Z8, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z9, K1, Z9
+	VMOVUPS    Z9, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z10, K1, Z10
+	VMOVUPS    Z10, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z11, K1, Z11
+	VMOVUPS    Z11, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z12, K1, Z12
+	VMOVUPS    Z12, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z13, K1, Z13
+	VMOVUPS    Z13, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z14, K1, Z14
+	VMOVUPS    Z14, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z15, K1, Z15
+	VMOVUPS    Z15, K2, (BX)
+	ADDQ       SI, BX
+	ADDQ       $0x00000040, DI
+	SUBQ       $0x00000010, DX
+	JMP        blocks
 
 last:
-	TESTQ     AX, AX
-	JZ        done
-	VMOVUPS.Z (CX), K1, Z3
-	VPSRLD    $0x10, Z3, Z4
-	VPANDD    Z0, Z4, Z4
-	VPADDD    Z1, Z4, Z4
-	VPADDD    Z3, Z4, Z4
-	VCMPPS    $0x03, Z3, Z3, K2
-	VPORD     Z2, Z3, K2, Z4
-	VPSRLD    $0x10, Z4, Z4
-	VMOVUPS   Z4, K1, (CX)
+	TESTQ      DX, DX
+	JZ         done
+	MOVQ       DX, CX
+	MOVQ       $0x00000001, AX
+	SHLQ       CL, AX
+	DECQ       AX
+	KMOVW      AX, K4
+	SHRQ       $0x10, AX
+	KMOVW      AX, K3
+	MOVQ       (SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z0
+	MOVQ       8(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z1
+	MOVQ       16(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z2
+	MOVQ       24(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z3
+	MOVQ       32(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z4
+	MOVQ       40(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z5
+	MOVQ       48(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z6
+	MOVQ       56(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z7
+	MOVQ       64(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z8
+	MOVQ       72(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z9
+	MOVQ       80(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z10
+	MOVQ       88(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z11
+	MOVQ       96(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z12
+	MOVQ       104(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z13
+	MOVQ       112(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z14
+	MOVQ       120(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z15
+	VUNPCKLPS  Z1, Z0, Z16
+	VUNPCKHPS  Z1, Z0, Z17
+	VUNPCKLPS  Z3, Z2, Z18
+	VUNPCKHPS  Z3, Z2, Z19
+	VUNPCKLPS  Z5, Z4, Z20
+	VUNPCKHPS  Z5, Z4, Z21
+	VUNPCKLPS  Z7, Z6, Z22
+	VUNPCKHPS  Z7, Z6, Z23
+	VUNPCKLPS  Z9, Z8, Z24
+	VUNPCKHPS  Z9, Z8, Z25
+	VUNPCKLPS  Z11, Z10, Z26
+	VUNPCKHPS  Z11, Z10, Z27
+	VUNPCKLPS  Z13, Z12, Z28
+	VUNPCKHPS  Z13, Z12, Z29
+	VUNPCKLPS  Z15, Z14, Z30
+	VUNPCKHPS  Z15, Z14, Z31
+	VUNPCKLPD  Z18, Z16, Z0
+	VUNPCKHPD  Z18, Z16, Z1
+	VUNPCKLPD  Z19, Z17, Z2
+	VUNPCKHPD  Z19, Z17, Z3
+	VUNPCKLPD  Z22, Z20, Z4
+	VUNPCKHPD  Z22, Z20, Z5
+	VUNPCKLPD  Z23, Z21, Z6
+	VUNPCKHPD  Z23, Z21, Z7
+	VUNPCKLPD  Z26, Z24, Z8
+	VUNPCKHPD  Z26, Z24, Z9
+	VUNPCKLPD  Z27, Z25, Z10
+	VUNPCKHPD  Z27, Z25, Z11
+	VUNPCKLPD  Z30, Z28, Z12
+	VUNPCKHPD  Z30, Z28, Z13
+	VUNPCKLPD  Z31, Z29, Z14
+	VUNPCKHPD  Z31, Z29, Z15
+	VSHUFF32X4 $0x88, Z4, Z0, Z16
+	VSHUFF32X4 $0xdd, Z4, Z0, Z20
+	VSHUFF32X4 $0x88, Z12, Z8, Z24
+	VSHUFF32X4 $0xdd, Z12, Z8, Z28
+	VSHUFF32X4 $0x88, Z5, Z1, Z17
+	VSHUFF32X4 $0xdd, Z5, Z1, Z21
+	VSHUFF32X4 $0x88, Z13, Z9, Z25
+	VSHUFF32X4 $0xdd, Z13, Z9, Z29
+	VSHUFF32X4 $0x88, Z6, Z2, Z18
+	VSHUFF32X4 $0xdd, Z6, Z2, Z22
+	VSHUFF32X4 $0x88, Z14, Z10, Z26
+	VSHUFF32X4 $0xdd, Z14, Z10, Z30
+	VSHUFF32X4 $0x88, Z7, Z3, Z19
+	VSHUFF32X4 $0xdd, Z7, Z3, Z23
+	VSHUFF32X4 $0x88, Z15, Z11, Z27
+	VSHUFF32X4 $0xdd, Z15, Z11, Z31
+	VSHUFF32X4 $0x88, Z24, Z16, Z0
+	VSHUFF32X4 $0xdd, Z24, Z16, Z8
+	VSHUFF32X4 $0x88, Z28, Z20, Z4
+	VSHUFF32X4 $0xdd, Z28, Z20, Z12
+	VSHUFF32X4 $0x88, Z25, Z17, Z1
+	VSHUFF32X4 $0xdd, Z25, Z17, Z9
+	VSHUFF32X4 $0x88, Z29, Z21, Z5
+	VSHUFF32X4 $0xdd, Z29, Z21, Z13
+	VSHUFF32X4 $0x88, Z26, Z18, Z2
+	VSHUFF32X4 $0xdd, Z26, Z18, Z10
+	VSHUFF32X4 $0x88, Z30, Z22, Z6
+	VSHUFF32X4 $0xdd, Z30, Z22, Z14
+	VSHUFF32X4 $0x88, Z27, Z19, Z3
+	VSHUFF32X4 $0xdd, Z27, Z19, Z11
+	VSHUFF32X4 $0x88, Z31, Z23, Z7
+	VSHUFF32X4 $0xdd, Z31, Z23, Z15
+	VMOVUPS.Z  Z0, K1, Z0
+	VMOVUPS    Z0, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z1, K1, Z1
+	VMOVUPS    Z1, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z2, K1, Z2
+	VMOVUPS    Z2, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z3, K1, Z3
+	VMOVUPS    Z3, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z4, K1, Z4
+	VMOVUPS    Z4, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z5, K1, Z5
+	VMOVUPS    Z5, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z6, K1, Z6
+	VMOVUPS    Z6, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z7, K1, Z7
+	VMOVUPS    Z7, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z8, K1, Z8
+	VMOVUPS    Z8, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z9, K1, Z9
+	VMOVUPS    Z9, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z10, K1, Z10
+	VMOVUPS    Z10, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z11, K1, Z11
+	VMOVUPS    Z11, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z12, K1, Z12
+	VMOVUPS    Z12, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z13, K1, Z13
+	VMOVUPS    Z13, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z14, K1, Z14
+	VMOVUPS    Z14, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z15, K1, Z15
+	VMOVUPS    Z15, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
 
 done:
 	VZEROUPPER
 	RET
 
-// func transposeAVX512(blocks int, dst *float32, step int, src *float32, ld int, rows int, mask uint32)
-// Requires: AVX, AVX512F, AVX512VL, CMOV
-TEXT ·transposeAVX512(SB), NOSPLIT, $0-52
-	MOVQ    blocks+0(FP), AX
-	MOVQ    dst+8(FP), CX
-	MOVQ    src+24(FP), DX
-	MOVQ    ld+32(FP), BX
-	MOVQ    rows+40(FP), SI
-	MOVL    mask+48(FP), DI
-	KMOVW   DI, K1
-	SHLQ    $0x02, BX
-	MOVQ    DX, DI
-	ADDQ    BX, DI
-	CMPQ    SI, $0x01
-	CMOVQLE DX, DI
-	MOVQ    DI, R8
-	ADDQ    BX, R8
-	CMPQ    SI, $0x02
-	CMOVQLE DI, R8
-	MOVQ    R8, R9
-	ADDQ    BX, R9
-	CMPQ    SI, $0x03
-	CMOVQLE R8, R9
-	MOVQ    R9, R10
-	ADDQ    BX, R10
-	CMPQ    SI, $0x04
-	CMOVQLE R9, R10
-	MOVQ    R10, R11
-	ADDQ    BX, R11
-	CMPQ    SI, $0x05
-	CMOVQLE R10, R11
-	MOVQ    R11, R12
-	ADDQ    BX, R12
-	CMPQ    SI, $0x06
-	CMOVQLE R11, R12
-	MOVQ    R12, R13
-	ADDQ    BX, R13
-	CMPQ    SI, $0x07
-	CMOVQLE R12, R13
-	MOVQ    step+16(FP), BX
-	SHLQ    $0x02, BX
+// func packColumnsBF16AVX512(k int, dst *float32, step int, src *float32, ld int, rows int, store uint32)
+// Requires: AVX, AVX512F, CMOV
+TEXT ·packColumnsBF16AVX512(SB), NOSPLIT, $128-52
+	MOVQ    src+24(FP), AX
+	MOVQ    ld+32(FP), CX
+	MOVQ    rows+40(FP), DX
+	SHLQ    $0x02, CX
+	MOVQ    AX, (SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x01
+	CMOVQGT BX, AX
+	MOVQ    AX, 8(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x02
+	CMOVQGT BX, AX
+	MOVQ    AX, 16(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x03
+	CMOVQGT BX, AX
+	MOVQ    AX, 24(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x04
+	CMOVQGT BX, AX
+	MOVQ    AX, 32(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x05
+	CMOVQGT BX, AX
+	MOVQ    AX, 40(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x06
+	CMOVQGT BX, AX
+	MOVQ    AX, 48(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x07
+	CMOVQGT BX, AX
+	MOVQ    AX, 56(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x08
+	CMOVQGT BX, AX
+	MOVQ    AX, 64(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x09
+	CMOVQGT BX, AX
+	MOVQ    AX, 72(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0a
+	CMOVQGT BX, AX
+	MOVQ    AX, 80(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0b
+	CMOVQGT BX, AX
+	MOVQ    AX, 88(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0c
+	CMOVQGT BX, AX
+	MOVQ    AX, 96(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0d
+	CMOVQGT BX, AX
+	MOVQ    AX, 104(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0e
+	CMOVQGT BX, AX
+	MOVQ    AX, 112(SP)
+	LEAQ    (AX)(CX*1), BX
+	CMPQ    DX, $0x0f
+	CMOVQGT BX, AX
+	MOVQ    AX, 120(SP)
+	LEAQ    (AX)(CX*1), CX
+	CMPQ    DX, $0x10
+	CMOVQGT CX, AX
+	MOVQ    DX, CX
+	MOVQ    $0x00000001, AX
+	SHLQ    CL, AX
+	DECQ    AX
+	KMOVW   AX, K1
+	MOVL    store+48(FP), AX
+	KMOVW   AX, K2
+	MOVQ    $-1, AX
+	KMOVW   AX, K3
+	MOVQ    k+0(FP), DX
+	MOVQ    dst+8(FP), BX
+	MOVQ    step+16(FP), SI
+	SHLQ    $0x02, SI
+	XORQ    DI, DI
+	KMOVW   K3, K4
+	KMOVW   K3, K3
 
-loop:
-	VBROADCASTF32X4 (DX), Y0
-	VINSERTF32X4    $0x01, (R10), Y0, Y0
-	VBROADCASTF32X4 (DI), Y1
-	VINSERTF32X4    $0x01, (R11), Y1, Y1
-	VBROADCASTF32X4 (R8), Y2
-	VINSERTF32X4    $0x01, (R12), Y2, Y2
-	VBROADCASTF32X4 (R9), Y3
-	VINSERTF32X4    $0x01, (R13), Y3, Y3
-	VUNPCKLPS       Y1, Y0, Y4
-	VUNPCKHPS       Y1, Y0, Y0
-	VUNPCKLPS       Y3, Y2, Y1
-	VUNPCKHPS       Y3, Y2, Y3
-	VUNPCKLPD       Y1, Y4, Y2
-	VUNPCKHPD       Y1, Y4, Y1
-	VUNPCKLPD       Y3, Y0, Y4
-	VUNPCKHPD       Y3, Y0, Y0
-	VMOVUPS         Y2, K1, (CX)
-	ADDQ            BX, CX
-	VMOVUPS         Y1, K1, (CX)
-	ADDQ            BX, CX
-	VMOVUPS         Y4, K1, (CX)
-	ADDQ            BX, CX
-	VMOVUPS         Y0, K1, (CX)
-	ADDQ            BX, CX
-	VBROADCASTF32X4 16(DX), Y0
-	VINSERTF32X4    $0x01, 16(R10), Y0, Y0
-	VBROADCASTF32X4 16(DI), Y1
-	VINSERTF32X4    $0x01, 16(R11), Y1, Y1
-	VBROADCASTF32X4 16(R8), Y2
-	VINSERTF32X4    $0x01, 16(R12), Y2, Y2
-	VBROADCASTF32X4 16(R9), Y3
-	VINSERTF32X4    $0x01, 16(R13), Y3, Y3
-	VUNPCKLPS       Y1, Y0, Y4
-	VUNPCKHPS       Y1, Y0, Y0
-	VUNPCKLPS       Y3, Y2, Y1
-	VUNPCKHPS       Y3, Y2, Y3
-	VUNPCKLPD       Y1, Y4, Y2
-	VUNPCKHPD       Y1, Y4, Y1
-	VUNPCKLPD       Y3, Y0, Y4
-	VUNPCKHPD       Y3, Y0, Y0
-	VMOVUPS         Y2, K1, (CX)
-	ADDQ            BX, CX
-	VMOVUPS         Y1, K1, (CX)
-	ADDQ            BX, CX
-	VMOVUPS         Y4, K1, (CX)
-	ADDQ            BX, CX
-	VMOVUPS         Y0, K1, (CX)
-	ADDQ            BX, CX
-	ADDQ            $0x20, DX
-	ADDQ            $0x20, DI
-	ADDQ            $0x20, R8
-	ADDQ            $0x20, R9
-	ADDQ            $0x20, R10
-	ADDQ            $0x20, R11
-	ADDQ            $0x20, R12
-	ADDQ            $0x20, R13
-	DECQ            AX
-	JNZ             loop
+blocks:
+	CMPQ       DX, $0x00000020
+	JL         last
+	MOVQ       (SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc6
+	MOVQ       8(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xce
+	MOVQ       16(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xd6
+	MOVQ       24(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xde
+	MOVQ       32(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xe6
+	MOVQ       40(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xee
+	MOVQ       48(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf6
+	MOVQ       56(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xfe
+	MOVQ       64(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc6
+	MOVQ       72(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xce
+	MOVQ       80(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xd6
+	MOVQ       88(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xde
+	MOVQ       96(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xe6
+	MOVQ       104(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xee
+	MOVQ       112(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf6
+	MOVQ       120(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xfe
+	VUNPCKLPS  Z1, Z0, Z16
+	VUNPCKHPS  Z1, Z0, Z17
+	VUNPCKLPS  Z3, Z2, Z18
+	VUNPCKHPS  Z3, Z2, Z19
+	VUNPCKLPS  Z5, Z4, Z20
+	VUNPCKHPS  Z5, Z4, Z21
+	VUNPCKLPS  Z7, Z6, Z22
+	VUNPCKHPS  Z7, Z6, Z23
+	VUNPCKLPS  Z9, Z8, Z24
+	VUNPCKHPS  Z9, Z8, Z25
+	VUNPCKLPS  Z11, Z10, Z26
+	VUNPCKHPS  Z11, Z10, Z27
+	VUNPCKLPS  Z13, Z12, Z28
+	VUNPCKHPS  Z13, Z12, Z29
+	VUNPCKLPS  Z15, Z14, Z30
+	VUNPCKHPS  Z15, Z14, Z31
+	VUNPCKLPD  Z18, Z16, Z0
+	VUNPCKHPD  Z18, Z16, Z1
+	VUNPCKLPD  Z19, Z17, Z2
+	VUNPCKHPD  Z19, Z17, Z3
+	VUNPCKLPD  Z22, Z20, Z4
+	VUNPCKHPD  Z22, Z20, Z5
+	VUNPCKLPD  Z23, Z21, Z6
+	VUNPCKHPD  Z23, Z21, Z7
+	VUNPCKLPD  Z26, Z24, Z8
+	VUNPCKHPD  Z26, Z24, Z9
+	VUNPCKLPD  Z27, Z25, Z10
+	VUNPCKHPD  Z27, Z25, Z11
+	VUNPCKLPD  Z30, Z28, Z12
+	VUNPCKHPD  Z30, Z28, Z13
+	VUNPCKLPD  Z31, Z29, Z14
+	VUNPCKHPD  Z31, Z29, Z15
+	VSHUFF32X4 $0x88, Z4, Z0, Z16
+	VSHUFF32X4 $0xdd, Z4, Z0, Z20
+	VSHUFF32X4 $0x88, Z12, Z8, Z24
+	VSHUFF32X4 $0xdd, Z12, Z8, Z28
+	VSHUFF32X4 $0x88, Z5, Z1, Z17
+	VSHUFF32X4 $0xdd, Z5, Z1, Z21
+	VSHUFF32X4 $0x88, Z13, Z9, Z25
+	VSHUFF32X4 $0xdd, Z13, Z9, Z29
+	VSHUFF32X4 $0x88, Z6, Z2, Z18
+	VSHUFF32X4 $0xdd, Z6, Z2, Z22
+	VSHUFF32X4 $0x88, Z14, Z10, Z26
+	VSHUFF32X4 $0xdd, Z14, Z10, Z30
+	VSHUFF32X4 $0x88, Z7, Z3, Z19
+	VSHUFF32X4 $0xdd, Z7, Z3, Z23
+	VSHUFF32X4 $0x88, Z15, Z11, Z27
+	VSHUFF32X4 $0xdd, Z15, Z11, Z31
+	VSHUFF32X4 $0x88, Z24, Z16, Z0
+	VSHUFF32X4 $0xdd, Z24, Z16, Z8
+	VSHUFF32X4 $0x88, Z28, Z20, Z4
+	VSHUFF32X4 $0xdd, Z28, Z20, Z12
+	VSHUFF32X4 $0x88, Z25, Z17, Z1
+	VSHUFF32X4 $0xdd, Z25, Z17, Z9
+	VSHUFF32X4 $0x88, Z29, Z21, Z5
+	VSHUFF32X4 $0xdd, Z29, Z21, Z13
+	VSHUFF32X4 $0x88, Z26, Z18, Z2
+	VSHUFF32X4 $0xdd, Z26, Z18, Z10
+	VSHUFF32X4 $0x88, Z30, Z22, Z6
+	VSHUFF32X4 $0xdd, Z30, Z22, Z14
+	VSHUFF32X4 $0x88, Z27, Z19, Z3
+	VSHUFF32X4 $0xdd, Z27, Z19, Z11
+	VSHUFF32X4 $0x88, Z31, Z23, Z7
+	VSHUFF32X4 $0xdd, Z31, Z23, Z15
+	VMOVUPS.Z  Z0, K1, Z0
+	VMOVUPS    Z0, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z1, K1, Z1
+	VMOVUPS    Z1, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z2, K1, Z2
+	VMOVUPS    Z2, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z3, K1, Z3
+	VMOVUPS    Z3, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z4, K1, Z4
+	VMOVUPS    Z4, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z5, K1, Z5
+	VMOVUPS    Z5, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z6, K1, Z6
+	VMOVUPS    Z6, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z7, K1, Z7
+	VMOVUPS    Z7, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z8, K1, Z8
+	VMOVUPS    Z8, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z9, K1, Z9
+	VMOVUPS    Z9, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z10, K1, Z10
+	VMOVUPS    Z10, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z11, K1, Z11
+	VMOVUPS    Z11, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z12, K1, Z12
+	VMOVUPS    Z12, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z13, K1, Z13
+	VMOVUPS    Z13, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z14, K1, Z14
+	VMOVUPS    Z14, K2, (BX)
+	ADDQ       SI, BX
+	VMOVUPS.Z  Z15, K1, Z15
+	VMOVUPS    Z15, K2, (BX)
+	ADDQ       SI, BX
+	ADDQ       $0x00000080, DI
+	SUBQ       $0x00000020, DX
+	JMP        blocks
+
+last:
+	TESTQ      DX, DX
+	JZ         done
+	MOVQ       DX, CX
+	MOVQ       $0x00000001, AX
+	SHLQ       CL, AX
+	DECQ       AX
+	KMOVW      AX, K4
+	SHRQ       $0x10, AX
+	KMOVW      AX, K3
+	MOVQ       (SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc6
+	MOVQ       8(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xce
+	MOVQ       16(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xd6
+	MOVQ       24(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xde
+	MOVQ       32(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xe6
+	MOVQ       40(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xee
+	MOVQ       48(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf6
+	MOVQ       56(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x92
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xfe
+	MOVQ       64(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xc6
+	MOVQ       72(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xce
+	MOVQ       80(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xd6
+	MOVQ       88(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xde
+	MOVQ       96(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xe6
+	MOVQ       104(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xee
+	MOVQ       112(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xf6
+	MOVQ       120(SP), AX
+	VMOVUPS.Z  (AX)(DI*1), K4, Z30
+	VMOVUPS.Z  64(AX)(DI*1), K3, Z31
+	BYTE       $0x62
+	BYTE       $0x12
+	BYTE       $0x07
+	BYTE       $0x40
+	BYTE       $0x72
+	BYTE       $0xfe
+	VUNPCKLPS  Z1, Z0, Z16
+	VUNPCKHPS  Z1, Z0, Z17
+	VUNPCKLPS  Z3, Z2, Z18
+	VUNPCKHPS  Z3, Z2, Z19
+	VUNPCKLPS  Z5, Z4, Z20
+	VUNPCKHPS  Z5, Z4, Z21
+	VUNPCKLPS  Z7, Z6, Z22
+	VUNPCKHPS  Z7, Z6, Z23
+	VUNPCKLPS  Z9, Z8, Z24
+	VUNPCKHPS  Z9, Z8, Z25
+	VUNPCKLPS  Z11, Z10, Z26
+	VUNPCKHPS  Z11, Z10, Z27
+	VUNPCKLPS  Z13, Z12, Z28
+	VUNPCKHPS  Z13, Z12, Z29
+	VUNPCKLPS  Z15, Z14, Z30
+	VUNPCKHPS  Z15, Z14, Z31
+	VUNPCKLPD  Z18, Z16, Z0
+	VUNPCKHPD  Z18, Z16, Z1
+	VUNPCKLPD  Z19, Z17, Z2
+	VUNPCKHPD  Z19, Z17, Z3
+	VUNPCKLPD  Z22, Z20, Z4
+	VUNPCKHPD  Z22, Z20, Z5
+	VUNPCKLPD  Z23, Z21, Z6
+	VUNPCKHPD  Z23, Z21, Z7
+	VUNPCKLPD  Z26, Z24, Z8
+	VUNPCKHPD  Z26, Z24, Z9
+	VUNPCKLPD  Z27, Z25, Z10
+	VUNPCKHPD  Z27, Z25, Z11
+	VUNPCKLPD  Z30, Z28, Z12
+	VUNPCKHPD  Z30, Z28, Z13
+	VUNPCKLPD  Z31, Z29, Z14
+	VUNPCKHPD  Z31, Z29, Z15
+	VSHUFF32X4 $0x88, Z4, Z0, Z16
+	VSHUFF32X4 $0xdd, Z4, Z0, Z20
+	VSHUFF32X4 $0x88, Z12, Z8, Z24
+	VSHUFF32X4 $0xdd, Z12, Z8, Z28
+	VSHUFF32X4 $0x88, Z5, Z1, Z17
+	VSHUFF32X4 $0xdd, Z5, Z1, Z21
+	VSHUFF32X4 $0x88, Z13, Z9, Z25
+	VSHUFF32X4 $0xdd, Z13, Z9, Z29
+	VSHUFF32X4 $0x88, Z6, Z2, Z18
+	VSHUFF32X4 $0xdd, Z6, Z2, Z22
+	VSHUFF32X4 $0x88, Z14, Z10, Z26
+	VSHUFF32X4 $0xdd, Z14, Z10, Z30
+	VSHUFF32X4 $0x88, Z7, Z3, Z19
+	VSHUFF32X4 $0xdd, Z7, Z3, Z23
+	VSHUFF32X4 $0x88, Z15, Z11, Z27
+	VSHUFF32X4 $0xdd, Z15, Z11, Z31
+	VSHUFF32X4 $0x88, Z24, Z16, Z0
+	VSHUFF32X4 $0xdd, Z24, Z16, Z8
+	VSHUFF32X4 $0x88, Z28, Z20, Z4
+	VSHUFF32X4 $0xdd, Z28, Z20, Z12
+	VSHUFF32X4 $0x88, Z25, Z17, Z1
+	VSHUFF32X4 $0xdd, Z25, Z17, Z9
+	VSHUFF32X4 $0x88, Z29, Z21, Z5
+	VSHUFF32X4 $0xdd, Z29, Z21, Z13
+	VSHUFF32X4 $0x88, Z26, Z18, Z2
+	VSHUFF32X4 $0xdd, Z26, Z18, Z10
+	VSHUFF32X4 $0x88, Z30, Z22, Z6
+	VSHUFF32X4 $0xdd, Z30, Z22, Z14
+	VSHUFF32X4 $0x88, Z27, Z19, Z3
+	VSHUFF32X4 $0xdd, Z27, Z19, Z11
+	VSHUFF32X4 $0x88, Z31, Z23, Z7
+	VSHUFF32X4 $0xdd, Z31, Z23, Z15
+	INCQ       DX
+	SHRQ       $0x01, DX
+	VMOVUPS.Z  Z0, K1, Z0
+	VMOVUPS    Z0, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z1, K1, Z1
+	VMOVUPS    Z1, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z2, K1, Z2
+	VMOVUPS    Z2, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z3, K1, Z3
+	VMOVUPS    Z3, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z4, K1, Z4
+	VMOVUPS    Z4, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z5, K1, Z5
+	VMOVUPS    Z5, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z6, K1, Z6
+	VMOVUPS    Z6, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z7, K1, Z7
+	VMOVUPS    Z7, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z8, K1, Z8
+	VMOVUPS    Z8, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z9, K1, Z9
+	VMOVUPS    Z9, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z10, K1, Z10
+	VMOVUPS    Z10, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z11, K1, Z11
+	VMOVUPS    Z11, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z12, K1, Z12
+	VMOVUPS    Z12, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z13, K1, Z13
+	VMOVUPS    Z13, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z14, K1, Z14
+	VMOVUPS    Z14, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+	VMOVUPS.Z  Z15, K1, Z15
+	VMOVUPS    Z15, K2, (BX)
+	ADDQ       SI, BX
+	DECQ       DX
+	JZ         done
+
+done:
 	VZEROUPPER
 	RET
 
-// func copyRowsAVX512(rows int, dst *float32, step int, src *float32, ld int, mask uint32)
+// func packRowsAVX512(k int, dst *float32, step int, panel int, src *float32, ld int, panels int, width int, load uint32, store uint32)
 // Requires: AVX, AVX512F
-TEXT ·copyRowsAVX512(SB), NOSPLIT, $0-44
-	MOVQ  rows+0(FP), AX
+TEXT ·packRowsAVX512(SB), NOSPLIT, $0-72
+	MOVQ  k+0(FP), AX
 	MOVQ  dst+8(FP), CX
 	MOVQ  step+16(FP), DX
-	MOVQ  src+24(FP), BX
-	MOVQ  ld+32(FP), SI
-	MOVL  mask+40(FP), DI
-	KMOVW DI, K1
+	MOVQ  panel+24(FP), BX
+	MOVQ  src+32(FP), SI
+	MOVQ  ld+40(FP), DI
+	MOVQ  width+56(FP), R8
 	SHLQ  $0x02, DX
-	SHLQ  $0x02, SI
+	SHLQ  $0x02, BX
+	SHLQ  $0x02, DI
+	SHLQ  $0x02, R8
+	MOVL  load+64(FP), R9
+	KMOVW R9, K1
+	SHRL  $0x10, R9
+	MOVL  store+68(FP), R9
+	KMOVW R9, K2
+	SHRL  $0x10, R9
 
-loop:
-	VMOVUPS.Z (BX), K1, Z0
-	VMOVUPS   Z0, K1, (CX)
-	ADDQ      SI, BX
+rows:
+	MOVQ panels+48(FP), R9
+	MOVQ SI, R10
+	MOVQ CX, R11
+
+panels:
+	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS   Z0, K2, (R11)
+	ADDQ      R8, R10
+	ADDQ      BX, R11
+	DECQ      R9
+	JNZ       panels
 	ADDQ      DX, CX
+	ADDQ      DI, SI
 	DECQ      AX
-	JNZ       loop
+	JNZ       rows
+	VZEROUPPER
+	RET
+
+// func packWideRowsAVX512(k int, dst *float32, step int, panel int, src *float32, ld int, panels int, width int, load uint32, store uint32)
+// Requires: AVX, AVX512F
+TEXT ·packWideRowsAVX512(SB), NOSPLIT, $0-72
+	MOVQ  k+0(FP), AX
+	MOVQ  dst+8(FP), CX
+	MOVQ  step+16(FP), DX
+	MOVQ  panel+24(FP), BX
+	MOVQ  src+32(FP), SI
+	MOVQ  ld+40(FP), DI
+	MOVQ  width+56(FP), R8
+	SHLQ  $0x02, DX
+	SHLQ  $0x02, BX
+	SHLQ  $0x02, DI
+	SHLQ  $0x02, R8
+	MOVL  load+64(FP), R9
+	KMOVW R9, K1
+	SHRL  $0x10, R9
+	KMOVW R9, K2
+	SHRL  $0x10, R9
+	MOVL  store+68(FP), R9
+	KMOVW R9, K3
+	SHRL  $0x10, R9
+	KMOVW R9, K4
+	SHRL  $0x10, R9
+
+rows:
+	MOVQ panels+48(FP), R9
+	MOVQ SI, R10
+	MOVQ CX, R11
+
+panels:
+	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS   Z0, K3, (R11)
+	VMOVUPS.Z 64(R10), K2, Z4
+	VMOVUPS   Z4, K4, 64(R11)
+	ADDQ      R8, R10
+	ADDQ      BX, R11
+	DECQ      R9
+	JNZ       panels
+	ADDQ      DX, CX
+	ADDQ      DI, SI
+	DECQ      AX
+	JNZ       rows
+	VZEROUPPER
+	RET
+
+// func packRowsBF16AVX512(k int, dst *float32, step int, panel int, src *float32, ld int, panels int, width int, load uint32, store uint32)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·packRowsBF16AVX512(SB), NOSPLIT, $0-72
+	MOVQ    k+0(FP), AX
+	MOVQ    dst+8(FP), CX
+	MOVQ    step+16(FP), DX
+	MOVQ    panel+24(FP), BX
+	MOVQ    src+32(FP), SI
+	MOVQ    ld+40(FP), DI
+	MOVQ    width+56(FP), R8
+	SHLQ    $0x02, DX
+	SHLQ    $0x02, BX
+	SHLQ    $0x02, DI
+	SHLQ    $0x02, R8
+	MOVL    load+64(FP), R9
+	KMOVW   R9, K1
+	SHRL    $0x10, R9
+	MOVL    store+68(FP), R9
+	KMOVW   R9, K2
+	SHRL    $0x10, R9
+	VMOVUPS interleaved<>+0(SB), Z31
+	CMPQ    AX, $0x02
+	JL      last
+
+rows:
+	MOVQ panels+48(FP), R9
+	MOVQ SI, R10
+	MOVQ CX, R11
+
+panels:
+	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z (R10)(DI*1), K1, Z1
+	BYTE      $0x62
+	BYTE      $0xf2
+	BYTE      $0x77
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xd0
+	VPERMW    Z2, Z31, Z0
+	VMOVUPS   Z0, K2, (R11)
+	ADDQ      R8, R10
+	ADDQ      BX, R11
+	DECQ      R9
+	JNZ       panels
+	ADDQ      DX, CX
+	LEAQ      (SI)(DI*2), SI
+	SUBQ      $0x02, AX
+	CMPQ      AX, $0x02
+	JGE       rows
+
+last:
+	TESTQ AX, AX
+	JZ    done
+	MOVQ  panels+48(FP), R9
+	MOVQ  SI, R10
+	MOVQ  CX, R11
+
+panels1:
+	VMOVUPS.Z (R10), K1, Z0
+	VPXORD    Z1, Z1, Z1
+	BYTE      $0x62
+	BYTE      $0xf2
+	BYTE      $0x77
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xd0
+	VPERMW    Z2, Z31, Z0
+	VMOVUPS   Z0, K2, (R11)
+	ADDQ      R8, R10
+	ADDQ      BX, R11
+	DECQ      R9
+	JNZ       panels1
+
+done:
+	VZEROUPPER
+	RET
+
+DATA interleaved<>+0(SB)/4, $0x00100000
+DATA interleaved<>+4(SB)/4, $0x00110001
+DATA interleaved<>+8(SB)/4, $0x00120002
+DATA interleaved<>+12(SB)/4, $0x00130003
+DATA interleaved<>+16(SB)/4, $0x00140004
+DATA interleaved<>+20(SB)/4, $0x00150005
+DATA interleaved<>+24(SB)/4, $0x00160006
+DATA interleaved<>+28(SB)/4, $0x00170007
+DATA interleaved<>+32(SB)/4, $0x00180008
+DATA interleaved<>+36(SB)/4, $0x00190009
+DATA interleaved<>+40(SB)/4, $0x001a000a
+DATA interleaved<>+44(SB)/4, $0x001b000b
+DATA interleaved<>+48(SB)/4, $0x001c000c
+DATA interleaved<>+52(SB)/4, $0x001d000d
+DATA interleaved<>+56(SB)/4, $0x001e000e
+DATA interleaved<>+60(SB)/4, $0x001f000f
+GLOBL interleaved<>(SB), RODATA|NOPTR, $64
+
+// func packWideRowsBF16AVX512(k int, dst *float32, step int, panel int, src *float32, ld int, panels int, width int, load uint32, store uint32)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·packWideRowsBF16AVX512(SB), NOSPLIT, $0-72
+	MOVQ    k+0(FP), AX
+	MOVQ    dst+8(FP), CX
+	MOVQ    step+16(FP), DX
+	MOVQ    panel+24(FP), BX
+	MOVQ    src+32(FP), SI
+	MOVQ    ld+40(FP), DI
+	MOVQ    width+56(FP), R8
+	SHLQ    $0x02, DX
+	SHLQ    $0x02, BX
+	SHLQ    $0x02, DI
+	SHLQ    $0x02, R8
+	MOVL    load+64(FP), R9
+	KMOVW   R9, K1
+	SHRL    $0x10, R9
+	KMOVW   R9, K2
+	SHRL    $0x10, R9
+	MOVL    store+68(FP), R9
+	KMOVW   R9, K3
+	SHRL    $0x10, R9
+	KMOVW   R9, K4
+	SHRL    $0x10, R9
+	VMOVUPS interleaved<>+0(SB), Z31
+	CMPQ    AX, $0x02
+	JL      last
+
+rows:
+	MOVQ panels+48(FP), R9
+	MOVQ SI, R10
+	MOVQ CX, R11
+
+panels:
+	VMOVUPS.Z (R10), K1, Z0
+	VMOVUPS.Z (R10)(DI*1), K1, Z1
+	BYTE      $0x62
+	BYTE      $0xf2
+	BYTE      $0x77
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xd0
+	VPERMW    Z2, Z31, Z0
+	VMOVUPS   Z0, K3, (R11)
+	VMOVUPS.Z 64(R10), K2, Z4
+	VMOVUPS.Z 64(R10)(DI*1), K2, Z5
+	BYTE      $0x62
+	BYTE      $0xf2
+	BYTE      $0x57
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xf4
+	VPERMW    Z6, Z31, Z4
+	VMOVUPS   Z4, K4, 64(R11)
+	ADDQ      R8, R10
+	ADDQ      BX, R11
+	DECQ      R9
+	JNZ       panels
+	ADDQ      DX, CX
+	LEAQ      (SI)(DI*2), SI
+	SUBQ      $0x02, AX
+	CMPQ      AX, $0x02
+	JGE       rows
+
+last:
+	TESTQ AX, AX
+	JZ    done
+	MOVQ  panels+48(FP), R9
+	MOVQ  SI, R10
+	MOVQ  CX, R11
+
+panels1:
+	VMOVUPS.Z (R10), K1, Z0
+	VPXORD    Z1, Z1, Z1
+	BYTE      $0x62
+	BYTE      $0xf2
+	BYTE      $0x77
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xd0
+	VPERMW    Z2, Z31, Z0
+	VMOVUPS   Z0, K3, (R11)
+	VMOVUPS.Z 64(R10), K2, Z4
+	VPXORD    Z5, Z5, Z5
+	BYTE      $0x62
+	BYTE      $0xf2
+	BYTE      $0x57
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xf4
+	VPERMW    Z6, Z31, Z4
+	VMOVUPS   Z4, K4, 64(R11)
+	ADDQ      R8, R10
+	ADDQ      BX, R11
+	DECQ      R9
+	JNZ       panels1
+
+done:
 	VZEROUPPER
 	RET
 

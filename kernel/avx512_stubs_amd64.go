@@ -7,144 +7,163 @@ package kernel
 // tile1AVX512 computes 1 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile1AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile1AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile2AVX512 computes 2 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile2AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile2AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile3AVX512 computes 3 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile3AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile3AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile4AVX512 computes 4 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile4AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile4AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile5AVX512 computes 5 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile5AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile5AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile6AVX512 computes 6 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile6AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile6AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile7AVX512 computes 7 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile7AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile7AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile8AVX512 computes 8 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile8AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile8AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile9AVX512 computes 9 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile9AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile9AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile10AVX512 computes 10 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile10AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile10AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile11AVX512 computes 11 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile11AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile11AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile12AVX512 computes 12 rows and 32 columns of C from packed panels.
 //
 //go:noescape
-func tile12AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile12AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile1BF16AVX512 computes 1 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile1BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile1BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile2BF16AVX512 computes 2 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile2BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile2BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile3BF16AVX512 computes 3 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile3BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile3BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile4BF16AVX512 computes 4 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile4BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile4BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile5BF16AVX512 computes 5 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile5BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile5BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile6BF16AVX512 computes 6 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile6BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile6BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile7BF16AVX512 computes 7 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile7BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile7BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile8BF16AVX512 computes 8 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile8BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile8BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile9BF16AVX512 computes 9 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile9BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile9BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile10BF16AVX512 computes 10 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile10BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile10BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile11BF16AVX512 computes 11 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile11BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile11BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile12BF16AVX512 computes 12 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
-func tile12BF16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, add bool)
+func tile12BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // rowPackedAVX512 adds a·b to 128 elements of c: a has k elements, b four panels of 32 columns, stride elements apart.
 //
 //go:noescape
 func rowPackedAVX512(k int, a *float32, b *float32, stride int, c *float32)
 
-// pairsAVX512 rounds the columns of x that mask names to bfloat16, to nearest even, and puts the words of rows 2i and 2i+1,
-// low and high, into row 2i; a last row without a partner gets zeros. Rows are step elements apart.
+// packColumnsAVX512 turns rows, 1 to 16, of k elements into columns of dst, whose rows are step elements apart. Places that store
+// names are written, with zeros past the rows.
 //
 //go:noescape
-func pairsAVX512(rows int, x *float32, step int, mask uint32)
+func packColumnsAVX512(k int, dst *float32, step int, src *float32, ld int, rows int, store uint32)
 
-// transposeAVX512 turns rows, 1 to 8, of 8·blocks elements, ld elements apart, into columns of dst, whose rows are step elements
-// apart; mask has a bit for each row.
+// packColumnsBF16AVX512 turns rows, 1 to 16, of k elements, rounded to bfloat16 and paired, into columns of dst, whose rows are step elements apart. Places that store
+// names are written, with zeros past the rows.
 //
 //go:noescape
-func transposeAVX512(blocks int, dst *float32, step int, src *float32, ld int, rows int, mask uint32)
+func packColumnsBF16AVX512(k int, dst *float32, step int, src *float32, ld int, rows int, store uint32)
 
-// copyRowsAVX512 copies the columns of src that mask names to dst; rows are ld and step elements apart.
+// packRowsAVX512 lays k rows out as panels, panel elements apart, of rows that are step elements apart; a panel takes
+// the columns that load names, of width, and writes the places that store names.
 //
 //go:noescape
-func copyRowsAVX512(rows int, dst *float32, step int, src *float32, ld int, mask uint32)
+func packRowsAVX512(k int, dst *float32, step int, panel int, src *float32, ld int, panels int, width int, load uint32, store uint32)
+
+// packWideRowsAVX512 lays k rows out as panels, panel elements apart, of rows that are step elements apart; a panel takes
+// the columns that load names, of width, and writes the places that store names.
+//
+//go:noescape
+func packWideRowsAVX512(k int, dst *float32, step int, panel int, src *float32, ld int, panels int, width int, load uint32, store uint32)
+
+// packRowsBF16AVX512 lays k rows, rounded to bfloat16 and paired, out as panels, panel elements apart, of rows that are step elements apart; a panel takes
+// the columns that load names, of width, and writes the places that store names.
+//
+//go:noescape
+func packRowsBF16AVX512(k int, dst *float32, step int, panel int, src *float32, ld int, panels int, width int, load uint32, store uint32)
+
+// packWideRowsBF16AVX512 lays k rows, rounded to bfloat16 and paired, out as panels, panel elements apart, of rows that are step elements apart; a panel takes
+// the columns that load names, of width, and writes the places that store names.
+//
+//go:noescape
+func packWideRowsBF16AVX512(k int, dst *float32, step int, panel int, src *float32, ld int, panels int, width int, load uint32, store uint32)
 
 // fmaLoopAVX512 does 24 independent multiply-adds of 16 elements in each round.
 //

@@ -107,12 +107,11 @@ func (ws *Workspace) gemm(im *gemmImpl, op Op, prec Precision, p *Product, m0, m
 		nEnd := min(n+blockN, n1)
 		for k := 0; k < p.K; k += blockK {
 			kc := min(blockK, p.K-k)
-			ws.packB(im, op, prec, p, k, kc, n, nEnd)
+			b := ws.packB(im, op, prec, p, k, kc, n, nEnd)
 			for m := m0; m < m1; m += blockM {
 				mEnd := min(m+blockM, m1)
-				ws.a = grow(ws.a, (mEnd-m)*kc)
-				height := packA(im, op, prec, p, ws.a, k, kc, m, mEnd)
-				ws.multiply(im, p, kc, height, ws.a, ws.b, m, mEnd, n, nEnd, k > 0 || p.Accumulate)
+				a, height := ws.packA(im, op, prec, p, k, kc, m, mEnd)
+				ws.multiply(im, p, kc, height, a, b, m, mEnd, n, nEnd, k > 0 || p.Accumulate)
 			}
 		}
 	}
@@ -123,79 +122,42 @@ func (ws *Workspace) gemm(im *gemmImpl, op Op, prec Precision, p *Product, m0, m
 func (ws *Workspace) few(im *gemmImpl, op Op, prec Precision, p *Product, m0, m1, n0, n1 int) {
 	for k := 0; k < p.K; k += blockK {
 		kc := min(blockK, p.K-k)
-		ws.a = grow(ws.a, (m1-m0)*kc)
-		height := packA(im, op, prec, p, ws.a, k, kc, m0, m1)
+		a, height := ws.packA(im, op, prec, p, k, kc, m0, m1)
 		for n := n0; n < n1; n += im.nr {
 			nEnd := min(n+im.nr, n1)
-			ws.packB(im, op, prec, p, k, kc, n, nEnd)
-			ws.multiply(im, p, kc, height, ws.a, ws.b, m0, m1, n, nEnd, k > 0 || p.Accumulate)
+			b := ws.packB(im, op, prec, p, k, kc, n, nEnd)
+			ws.multiply(im, p, kc, height, a, b, m0, m1, n, nEnd, k > 0 || p.Accumulate)
 		}
 	}
 }
 
 // multiply multiplies the packed block a of A, in panels of height, with packed columns b of B.
 func (ws *Workspace) multiply(im *gemmImpl, p *Product, kc, height int, a, b []float32, m, mEnd, n, nEnd int, add bool) {
+	words := im.words(kc)
 	for j := n; j < nEnd; j += im.nr {
-		panel := b[(j-n)*kc:]
+		panel := b[(j-n)*words:]
 		for i := m; i < mEnd; i += height {
 			rows, cols := min(height, mEnd-i), min(im.nr, nEnd-j)
 			if cols < im.nr {
-				ws.edge(im, p, kc, a[(i-m)*kc:], panel, i, j, rows, cols, add)
+				ws.edge(im, p, words, a[(i-m)*words:], panel, i, j, rows, cols, add)
 				continue
 			}
-			im.tile(rows, kc, a[(i-m)*kc:], panel, p.C[i*p.LDC+j:], p.LDC, add)
+			im.tile(rows, words, a[(i-m)*words:], panel, p.C[i*p.LDC+j:], p.LDC, add)
 		}
 	}
 }
 
 // edge computes a tile that has only cols columns: the whole is computed beside C.
-func (ws *Workspace) edge(im *gemmImpl, p *Product, kc int, a, b []float32, i, j, rows, cols int, add bool) {
+func (ws *Workspace) edge(im *gemmImpl, p *Product, words int, a, b []float32, i, j, rows, cols int, add bool) {
 	t := ws.tile[:rows*im.nr]
 	if add {
 		for r := range rows {
 			copy(t[r*im.nr:r*im.nr+cols], p.C[(i+r)*p.LDC+j:])
 		}
 	}
-	im.tile(rows, kc, a, b, t, im.nr, add)
+	im.tile(rows, words, a, b, t, im.nr, add)
 	for r := range rows {
 		copy(p.C[(i+r)*p.LDC+j:(i+r)*p.LDC+j+cols], t[r*im.nr:])
-	}
-}
-
-// packA lays rows [m, mEnd) and k's [k, k+kc) of A out in a as panels of height rows, the last one of what is left: element
-// (i, kk) of a panel of h rows at kk·h + i. It returns height, at most mr and such that the panels are about equal.
-func packA(im *gemmImpl, op Op, prec Precision, p *Product, a []float32, k, kc, m, mEnd int) (height int) {
-	panels := (mEnd - m + im.mr - 1) / im.mr
-	height = (mEnd - m + panels - 1) / panels
-	a = a[:(mEnd-m)*kc]
-	for i := m; i < mEnd; i += height {
-		rows := min(height, mEnd-i)
-		dst := a[(i-m)*kc : (i-m+rows)*kc]
-		if op == TN {
-			packRows(im, dst, p.A[k*p.LDA+i:], p.LDA, kc, rows, rows)
-		} else {
-			packColumns(im, dst, p.A[i*p.LDA+k:], p.LDA, kc, rows, rows)
-		}
-		if prec == BF16 {
-			im.toBF16(dst, rows)
-		}
-	}
-	return height
-}
-
-// packB lays columns [n, nEnd) of C's B out as panels of nr; columns past the end are zero.
-func (ws *Workspace) packB(im *gemmImpl, op Op, prec Precision, p *Product, k, kc, n, nEnd int) {
-	ws.b = grow(ws.b, roundUp(nEnd-n, im.nr)*kc)
-	for j := n; j < nEnd; j += im.nr {
-		dst, cols := ws.b[(j-n)*kc:(j-n+im.nr)*kc], min(im.nr, nEnd-j)
-		if op == NT {
-			packColumns(im, dst, p.B[j*p.LDB+k:], p.LDB, kc, cols, im.nr)
-		} else {
-			packRows(im, dst, p.B[k*p.LDB+j:], p.LDB, kc, cols, im.nr)
-		}
-		if prec == BF16 {
-			im.toBF16(dst, im.nr)
-		}
 	}
 }
 
@@ -208,53 +170,25 @@ func grow(s []float32, n int) []float32 {
 	return s[:n]
 }
 
-// packRows copies kc rows of n elements to rows of width.
-func packRows(im *gemmImpl, dst, src []float32, ld, kc, n, width int) {
-	if n == width && im.copyRows(dst, src, ld, kc, width) {
-		return
-	}
-	for k := range kc {
-		row := dst[k*width : (k+1)*width]
-		copy(row, src[k*ld:k*ld+n])
-		clear(row[n:])
-	}
-}
-
-// packColumns transposes n rows of kc elements to kc rows of width.
-func packColumns(im *gemmImpl, dst, src []float32, ld, kc, n, width int) {
-	done := 0
-	if n == width {
-		done = im.transpose(dst, src, ld, kc, width)
-	}
-	if done == kc {
-		return
-	}
-	for i := range width {
-		if i >= n {
-			for k := done; k < kc; k++ {
-				dst[k*width+i] = 0
-			}
-			continue
-		}
-		for k, x := range src[i*ld+done : i*ld+kc] {
-			dst[(done+k)*width+i] = x
-		}
-	}
-}
-
-// gemmImpl is one implementation of the inner loops.
+// gemmImpl is one implementation of the inner loops. It reads A and B packed in panels, of which a row is as wide as the panel
+// and holds one word for each column: one float32, or depth bfloat16's.
 type gemmImpl struct {
 	name   string
 	mr, nr int // the largest tile
+	depth  int // k's in a word
 	// tile adds the product of packed panels of rows, at most mr, and nr columns to C, or overwrites C with it where add is
 	// false: one accumulator for each output, k ascending.
-	tile func(rows, kc int, a, b, c []float32, ldc int, add bool)
-	// copyRows packs whole rows, if it can.
-	copyRows func(dst, src []float32, ld, kc, width int) bool
-	// transpose packs as many of kc columns as it can, and says how many.
-	transpose func(dst, src []float32, ld, kc, width int) int
-	// toBF16 makes bfloat16's of a panel, whose rows are of width, as tile wants them. A panel starts at an even k.
-	toBF16 func(panel []float32, width int)
+	tile func(rows, words int, a, b, c []float32, ldc int, add bool)
+	// packRows lays kc rows of panels·width columns out as so many panels; of each only the first cols columns are read, the
+	// others being zero.
+	packRows func(dst, src []float32, ld, kc, panels, cols, width int)
+	// packColumns turns cols rows of kc elements into the columns of one panel, columns past them being zero.
+	packColumns func(dst, src []float32, ld, kc, cols, width int)
+	// round rounds to bfloat16; nil where packing does.
+	round func(x []float32)
 	// rowPacked adds a times four packed panels of B, stride elements apart, to 4·nr elements of c.
 	rowPacked func(c, a, b []float32, stride int)
 }
+
+// words is the length of a packed column of kc elements.
+func (im *gemmImpl) words(kc int) int { return (kc + im.depth - 1) / im.depth }

@@ -5,11 +5,11 @@ package kernel
 //go:generate sh -c "cd _asm && go run . -out ../kernel_amd64.s -stubs ../stubs_amd64.go -pkg kernel"
 
 var avx2Gemm = gemmImpl{
-	name: "avx2", mr: 6, nr: 16,
-	tile:      tileAVX2,
-	copyRows:  copyRowsAVX2,
-	transpose: transposeAVX2,
-	toBF16: func(x []float32, width int) {
+	name: "avx2", mr: 6, nr: 16, depth: 1,
+	tile:        tileAVX2,
+	packRows:    packRowsAVX2,
+	packColumns: packColumnsAVX2,
+	round: func(x []float32) {
 		n := len(x) &^ 7
 		if n > 0 {
 			roundBF16AVX2(n, &x[0])
@@ -41,35 +41,42 @@ func tileAVX2(rows, kc int, a, b, c []float32, ldc int, add bool) {
 	}
 }
 
-func copyRowsAVX2(dst, src []float32, ld, kc, width int) bool {
-	_, _ = dst[kc*width-1], src[(kc-1)*ld+width-1]
-	switch width {
-	case 6:
-		copyRows6AVX2(kc, &dst[0], &src[0], ld)
-	case 16:
-		copyRows16AVX2(kc, &dst[0], &src[0], ld)
-	default:
-		return false
+func packRowsAVX2(dst, src []float32, ld, kc, panels, cols, width int) {
+	if panels == 0 {
+		return
 	}
-	return true
+	if cols < width || width != 6 && width != 16 {
+		packRowsPortable(dst, src, ld, kc, panels, cols, width)
+		return
+	}
+	_, _ = dst[kc*panels*width-1], src[(kc-1)*ld+panels*width-1]
+	for p := range panels {
+		if width == 6 {
+			copyRows6AVX2(kc, &dst[p*kc*width], &src[p*width], ld)
+		} else {
+			copyRows16AVX2(kc, &dst[p*kc*width], &src[p*width], ld)
+		}
+	}
 }
 
-// transposeAVX2 packs the largest multiple of 8 columns. A panel of 6 is written in vectors of 8, of which the last would run 2
-// elements over: it leaves the last 8 columns alone.
-func transposeAVX2(dst, src []float32, ld, kc, width int) int {
+// packColumnsAVX2 turns the largest multiple of 8 elements in vectors. A panel of 6 is written in vectors of 8, of which the last would
+// run 2 elements over: it leaves the last 8 alone.
+func packColumnsAVX2(dst, src []float32, ld, kc, cols, width int) {
 	blocks := kc / 8
 	if width == 6 && kc%8 == 0 {
 		blocks--
 	}
-	if blocks <= 0 || width != 6 && width != 16 {
-		return 0
+	if cols < width || width != 6 && width != 16 {
+		blocks = 0
 	}
-	_, _ = dst[8*blocks*width-1], src[(width-1)*ld+8*blocks-1]
-	if width == 6 {
-		transpose6AVX2(blocks, &dst[0], 4*width, &src[0], ld)
-	} else {
-		transpose8AVX2(blocks, &dst[0], 4*width, &src[0], ld)
-		transpose8AVX2(blocks, &dst[8], 4*width, &src[8*ld], ld)
+	if blocks > 0 {
+		_, _ = dst[8*blocks*width-1], src[(width-1)*ld+8*blocks-1]
+		if width == 6 {
+			transpose6AVX2(blocks, &dst[0], 4*width, &src[0], ld)
+		} else {
+			transpose8AVX2(blocks, &dst[0], 4*width, &src[0], ld)
+			transpose8AVX2(blocks, &dst[8], 4*width, &src[8*ld], ld)
+		}
 	}
-	return 8 * blocks
+	packColumnsFrom(dst, src, ld, max(0, 8*blocks), kc, cols, width)
 }

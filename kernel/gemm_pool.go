@@ -1,5 +1,10 @@
 package kernel
 
+import (
+	"runtime"
+	"sync/atomic"
+)
+
 // Gemm computes products together on all workers. They are independent of each other: none writes what another touches.
 func (p *Pool) Gemm(op Op, prec Precision, products ...Product) {
 	j := &p.products
@@ -10,60 +15,129 @@ func (p *Pool) Gemm(op Op, prec Precision, products ...Product) {
 	clear(j.products) // let go of the matrices
 }
 
-// productJob is a list of products, cut into parts.
+// productJob is a list of products, cut into parts. A product of many rows has its B packed once, by parts that come before those that
+// multiply with it.
 type productJob struct {
 	pool     *Pool
 	im       *gemmImpl
 	op       Op
 	prec     Precision
 	products []Product
+	shared   []sharedB // of each product
 	parts    []productPart
+	space    []float32 // of all B that are packed
 }
 
-// productPart is rows [m0, m1) and columns [n0, n1) of a product's C.
+// sharedB is a product's B, packed by several workers.
+type sharedB struct {
+	packed Packed
+	left   atomic.Int32 // parts of packing that are not finished
+}
+
+// productPart is rows [m0, m1) and columns [n0, n1) of a product's C, or the packing of these columns of B where m1 is 0.
 type productPart struct{ product, m0, m1, n0, n1 int }
 
 // Parts are so large that handing them out costs nothing beside them, and so many that workers end together.
 const (
 	minPart        = 1 << 17 // multiply-adds
-	partsPerWorker = 2
+	partsPerWorker = 4
+	sharedRows     = 24 // fewer rows are cut by columns, and every part packs its own B
+	packPart       = 1 << 16
 )
 
-// plan cuts each product along its longer side.
+// plan cuts each product.
 func (j *productJob) plan() {
 	j.parts = j.parts[:0]
-	total := 0
+	if len(j.shared) < len(j.products) {
+		j.shared = make([]sharedB, len(j.products))
+	}
+	size := 0
+	for i := range j.products {
+		if pr := &j.products[i]; j.shares(pr) {
+			size += roundUp(pr.N, j.im.nr) * j.im.words(pr.K)
+		}
+	}
+	j.space = grow(j.space, size)
+	space := j.space
 	for i := range j.products {
 		pr := &j.products[i]
 		pr.check(j.op)
-		total += pr.M * pr.N * max(pr.K, 1)
-	}
-	target := max(minPart, total/(partsPerWorker*j.pool.Workers()))
-	for i := range j.products {
-		pr := &j.products[i]
-		if pr.M == 0 || pr.N == 0 {
-			continue
-		}
-		n := 1
-		if j.pool.Workers() > 1 {
-			n = max(1, pr.M*pr.N*max(pr.K, 1)/target)
-		}
-		if pr.M >= pr.N {
-			step := roundUp((pr.M+n-1)/n, j.im.mr)
-			for m := 0; m < pr.M; m += step {
-				j.parts = append(j.parts, productPart{i, m, min(m+step, pr.M), 0, pr.N})
-			}
-			continue
-		}
-		step := roundUp((pr.N+n-1)/n, j.im.nr)
-		for c := 0; c < pr.N; c += step {
-			j.parts = append(j.parts, productPart{i, 0, pr.M, c, min(c+step, pr.N)})
+		switch {
+		case pr.M == 0 || pr.N == 0:
+		case j.shares(pr):
+			n := roundUp(pr.N, j.im.nr) * j.im.words(pr.K)
+			j.share(i, space[:n])
+			space = space[n:]
+			j.byRows(i)
+		case pr.M >= sharedRows:
+			j.byRows(i)
+		default:
+			j.byColumns(i)
 		}
 	}
 }
 
-// Do computes a part.
+// shares tells whether B is packed beforehand.
+func (j *productJob) shares(p *Product) bool {
+	return p.Packed == nil && p.M >= sharedRows && p.N > 0 && p.K > 0
+}
+
+// share plans the packing of B.
+func (j *productJob) share(i int, space []float32) {
+	pr, s := &j.products[i], &j.shared[i]
+	s.packed = Packed{n: pr.N, k: pr.K, im: j.im, prec: j.prec, data: space}
+	step := max(1, packPart/(j.im.nr*pr.K)) * j.im.nr
+	first := len(j.parts)
+	for n := 0; n < pr.N; n += step {
+		j.parts = append(j.parts, productPart{i, 0, 0, n, min(n+step, pr.N)})
+	}
+	s.left.Store(int32(len(j.parts) - first))
+}
+
+// byRows cuts C into about equal runs of rows, at most blockM each.
+func (j *productJob) byRows(i int) {
+	pr, workers := &j.products[i], j.pool.Workers()
+	n := (pr.M + blockM - 1) / blockM
+	if workers > 1 && len(j.products) == 1 {
+		enough := min(partsPerWorker*workers, pr.M/sharedRows, pr.M*pr.N*pr.K/minPart)
+		n = roundUp(max(n, enough), workers)
+	}
+	step := (pr.M + n - 1) / n
+	for m := 0; m < pr.M; m += step {
+		j.parts = append(j.parts, productPart{i, m, min(m+step, pr.M), 0, pr.N})
+	}
+}
+
+// byColumns cuts C into runs of columns.
+func (j *productJob) byColumns(i int) {
+	pr := &j.products[i]
+	n := 1
+	if j.pool.Workers() > 1 {
+		n = max(1, min(partsPerWorker*j.pool.Workers(), pr.M*pr.N*max(pr.K, 1)/minPart))
+	}
+	step := roundUp((pr.N+n-1)/n, j.im.nr)
+	for c := 0; c < pr.N; c += step {
+		j.parts = append(j.parts, productPart{i, 0, pr.M, c, min(c+step, pr.N)})
+	}
+}
+
+// Do computes a part. A part that multiplies waits for those that pack: they come earlier and wait for nothing.
 func (j *productJob) Do(worker, part int) {
 	t := j.parts[part]
-	j.pool.workspaces[worker].gemm(j.im, j.op, j.prec, &j.products[t.product], t.m0, t.m1, t.n0, t.n1)
+	pr, s := &j.products[t.product], &j.shared[t.product]
+	if t.m1 == 0 {
+		packB(j.im, j.op, j.prec, pr, s.packed.panel(t.n0, 0), 0, pr.K, t.n0, t.n1)
+		s.left.Add(-1)
+		return
+	}
+	ws, q := j.pool.workspaces[worker], *pr
+	if j.shares(pr) {
+		for n := 0; s.left.Load() > 0; n++ {
+			if n > 1000 {
+				runtime.Gosched()
+			}
+		}
+		q.Packed = &s.packed
+	}
+	ws.gemm(j.im, j.op, j.prec, &q, t.m0, t.m1, t.n0, t.n1)
 }

@@ -2,12 +2,12 @@ package kernel
 
 // portableGemm is what every other implementation is compared with.
 var portableGemm = gemmImpl{
-	name: "portable", mr: 4, nr: 4,
-	tile:      tilePortable,
-	copyRows:  func(dst, src []float32, ld, kc, width int) bool { return false },
-	transpose: func(dst, src []float32, ld, kc, width int) int { return 0 },
-	toBF16:    func(panel []float32, width int) { roundBF16(panel) },
-	rowPacked: rowPackedPortable,
+	name: "portable", mr: 4, nr: 4, depth: 1,
+	tile:        tilePortable,
+	packRows:    packRowsPortable,
+	packColumns: packColumnsPortable,
+	round:       roundBF16,
+	rowPacked:   rowPackedPortable,
 }
 
 // tilePortable is a tile of up to 4 x 4. The conversions keep the compiler from fusing multiplication and addition on some

@@ -8,7 +8,7 @@ type Packed struct {
 	n, k int
 	im   *gemmImpl
 	prec Precision
-	data []float32 // panel j, columns [j·nr, (j+1)·nr), at j·nr·k
+	data []float32 // panel j, columns [j·nr, (j+1)·nr), at j·nr·words(k)
 }
 
 // Pack lays B out as op has it: [n, k] for NT, [k, n] otherwise, rows ldb elements apart.
@@ -18,9 +18,8 @@ func Pack(op Op, prec Precision, n, k int, b []float32, ldb int) *Packed {
 	im := current(prec)
 	packed := &Packed{n: n, k: k, im: im, prec: prec}
 	if n > 0 && k > 0 {
-		var ws Workspace
-		ws.packB(im, op, prec, &p, 0, k, 0, n)
-		packed.data = ws.b
+		packed.data = make([]float32, roundUp(n, im.nr)*im.words(k))
+		packB(im, op, prec, &p, packed.data, 0, k, 0, n)
 	}
 	return packed
 }
@@ -31,8 +30,8 @@ func (b *Packed) check(im *gemmImpl, prec Precision) {
 	}
 }
 
-// panels is the packed columns from n on, and the elements between panels. n is a multiple of nr.
-func (b *Packed) panels(n int) []float32 { return b.data[n*b.k:] }
+// panel is the packed columns from n on, a multiple of nr, from k on, a multiple of depth.
+func (b *Packed) panel(n, k int) []float32 { return b.data[n*b.im.words(b.k)+k/b.im.depth*b.im.nr:] }
 
 // packed computes rows [m0, m1) and columns [n0, n1) of C.
 func (ws *Workspace) packed(im *gemmImpl, op Op, prec Precision, p *Product, m0, m1, n0, n1 int) {
@@ -47,11 +46,9 @@ func (ws *Workspace) packed(im *gemmImpl, op Op, prec Precision, p *Product, m0,
 		mEnd := min(m+blockM, m1)
 		for k := 0; k < p.K; k += blockK {
 			kc := min(blockK, p.K-k)
-			ws.a = grow(ws.a, (mEnd-m)*kc)
-			height := packA(im, op, prec, p, ws.a, k, kc, m, mEnd)
+			a, height := ws.packA(im, op, prec, p, k, kc, m, mEnd)
 			for n := n0; n < n1; n += im.nr {
-				panel := p.Packed.panels(n)[k*im.nr:]
-				ws.multiply(im, p, kc, height, ws.a, panel, m, mEnd, n, min(n+im.nr, n1), k > 0 || p.Accumulate)
+				ws.multiply(im, p, kc, height, a, p.Packed.panel(n, k), m, mEnd, n, min(n+im.nr, n1), k > 0 || p.Accumulate)
 			}
 		}
 	}
@@ -63,14 +60,14 @@ const fewRows = 16
 // packedFew reads each panel of B once, from its beginning to its end.
 func (ws *Workspace) packedFew(im *gemmImpl, op Op, prec Precision, p *Product, m0, m1, n0, n1 int) {
 	rows, height := m1-m0, 0
-	ws.a = grow(ws.a, rows*p.K)
+	ws.a = grow(ws.a, rows*im.words(p.K))
 	for k := 0; k < p.K; k += blockK {
-		height = packA(im, op, prec, p, ws.a[rows*k:], k, min(blockK, p.K-k), m0, m1)
+		height = packA(im, op, prec, p, ws.a[rows*k/im.depth:], k, min(blockK, p.K-k), m0, m1)
 	}
 	for n := n0; n < n1; n += im.nr {
 		for k := 0; k < p.K; k += blockK {
-			kc, panel := min(blockK, p.K-k), p.Packed.panels(n)[k*im.nr:]
-			ws.multiply(im, p, kc, height, ws.a[rows*k:], panel, m0, m1, n, min(n+im.nr, n1), k > 0 || p.Accumulate)
+			kc, a := min(blockK, p.K-k), ws.a[rows*k/im.depth:]
+			ws.multiply(im, p, kc, height, a, p.Packed.panel(n, k), m0, m1, n, min(n+im.nr, n1), k > 0 || p.Accumulate)
 		}
 	}
 }
@@ -85,7 +82,7 @@ func (ws *Workspace) rowPacked(im *gemmImpl, p *Product, m, n0, n1 int) int {
 	}
 	a := p.A[m*p.LDA : m*p.LDA+p.K]
 	for j := 0; j < n; j += width {
-		im.rowPacked(c[j:j+width], a, p.Packed.panels(n0+j), im.nr*p.K)
+		im.rowPacked(c[j:j+width], a, p.Packed.panel(n0+j, 0), im.nr*p.K)
 	}
 	return n
 }

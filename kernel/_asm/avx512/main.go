@@ -30,9 +30,12 @@ func main() {
 		tile(fmt.Sprintf("tile%dBF16AVX512", rows), rows, 2, dot)
 	}
 	rowPacked()
-	pairs()
-	transpose()
-	copyRows()
+	packColumns("packColumnsAVX512", 1)
+	packColumns("packColumnsBF16AVX512", 2)
+	packRows("packRowsAVX512", 1, 1)
+	packRows("packWideRowsAVX512", 1, 2)
+	packRows("packRowsBF16AVX512", 2, 1)
+	packRows("packWideRowsBF16AVX512", 2, 2)
 	fmaLoop()
 	Generate()
 }
@@ -50,34 +53,35 @@ var zmm = []VecPhysical{
 
 func fma(b, a, acc VecPhysical) { VFMADD231PS(b, a, acc) }
 
-// tile writes a tile of rows rows. A step takes depth k's: with 2, a word holds two bfloat16's, and the words of a pair of rows
-// of a panel are in the first of them.
+// tile writes a tile of rows rows. A step takes depth k's: with 2, a word holds two bfloat16's.
 func tile(name string, rows, depth int, multiply func(b, a, acc VecPhysical)) {
-	TEXT(name, NOSPLIT, "func(kc int, a, b, c *float32, ldc int, add bool)")
+	TEXT(name, NOSPLIT, "func(words int, a, b, c *float32, ldc int, add bool)")
 	Pragma("noescape")
 	of := "packed panels"
 	if depth == 2 {
 		of = "packed panels of pairs of bfloat16"
 	}
 	Doc(fmt.Sprintf("%s computes %d rows and %d columns of C from %s.", name, rows, width, of))
-	k := Load(Param("kc"), GP64())
+	k := Load(Param("words"), GP64())
 	a := Load(Param("a"), GP64())
 	b := Load(Param("b"), GP64())
 	c := Load(Param("c"), GP64())
 	ld := Load(Param("ldc"), GP64())
 	add := Load(Param("add"), GP8())
 	SHLQ(Imm(2), ld)
-	if depth == 2 {
-		INCQ(k)
-		SHRQ(Imm(1), k)
-	}
 	for i := range rows {
 		for j := range 2 {
 			VPXORD(accumulator(i, j), accumulator(i, j), accumulator(i, j))
 		}
 	}
 	TESTB(add, add)
-	JZ(LabelRef("loop"))
+	JNZ(LabelRef("load"))
+	next := GP64() // the tile below, which comes next: it is likely not in a cache
+	IMUL3Q(Imm(uint64(rows)), ld, next)
+	ADDQ(c, next)
+	eachRow(next, ld, rows, func(i, j int, at Mem) { PREFETCHT0(at) })
+	JMP(LabelRef("loop"))
+	Label("load")
 	eachRow(c, ld, rows, func(i, j int, at Mem) { VMOVUPS(at, accumulator(i, j)) })
 
 	Label("loop")
@@ -90,8 +94,8 @@ func tile(name string, rows, depth int, multiply func(b, a, acc VecPhysical)) {
 			multiply(registerB(j), broadcastA(i), accumulator(i, j))
 		}
 	}
-	ADDQ(Imm(uint64(4*depth*rows)), a)
-	ADDQ(U32(uint32(4*depth*width)), b)
+	ADDQ(Imm(uint64(4*rows)), a)
+	ADDQ(U32(uint32(4*width)), b)
 	DECQ(k)
 	JNZ(LabelRef("loop"))
 
