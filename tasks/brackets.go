@@ -34,7 +34,8 @@ func drawExpr(rng *rand.Rand, count, largest int) *expr {
 		return number(between(rng, 1, largest))
 	}
 	n := between(rng, 1, count-1)
-	return &expr{op: pick(rng, byte('+'), '+', '-', '-', '*', '*', '/'), left: drawExpr(rng, n, largest), right: drawExpr(rng, count-n, largest)}
+	op := pick(rng, byte('+'), '+', '-', '-', '*', '*', '/')
+	return &expr{op: op, left: drawExpr(rng, n, largest), right: drawExpr(rng, count-n, largest)}
 }
 
 // mental returns the value of an expression if its steps can be done in the head: products of a digit and what is below 100 or of
@@ -75,7 +76,7 @@ func (b bracketed) solve(w *writer, rng *rand.Rand) {
 	slip := chance(rng, 3)
 	for e := b.e; e.op != 0; {
 		left, right := e.left, e.right
-		if v, _ := mental(right, false); slip && e.precedence() == 1 && left.op == 0 && right.op == '*' && right.left.op == 0 && v != right.left.n {
+		if slip && hasty(e) {
 			w.slip("%s\n", step(e.op, left.n, right.left.n))
 			w.say("No, * goes before %c.\n", e.op)
 			slip = false
@@ -88,6 +89,15 @@ func (b bracketed) solve(w *writer, rng *rand.Rand) {
 			w.say("%s: %s\n", done, e)
 		}
 	}
+}
+
+// hasty reports whether going from left to right is a mistake: a sum of a number and a product that begins with a number.
+func hasty(e *expr) bool {
+	if e.precedence() != 1 || e.left.op != 0 || e.right.op != '*' || e.right.left.op != 0 {
+		return false
+	}
+	v, _ := mental(e.right, false)
+	return v != e.right.left.n
 }
 
 // reduce does the first operation from the left that can be done, and says what it did.

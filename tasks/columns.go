@@ -183,7 +183,8 @@ func drawProduct(rng *rand.Rand, difficulty float64) puzzle {
 }
 
 func (p product) ask(rng *rand.Rand) string {
-	return fmt.Sprintf(pick(rng, "What is %d * %d?", "%d * %d = ?", "Compute %d * %d.", "%d*%d", "Work out %d × %d.", "What is %d × %d?",
+	return fmt.Sprintf(pick(rng, "What is %d * %d?", "%d * %d = ?", "Compute %d * %d.", "%d*%d", "Work out %d × %d.",
+		"What is %d × %d?",
 		"What is %d times %d?", "Multiply %d by %d.", "What is the product of %d and %d?"), p.a, p.b)
 }
 
@@ -253,7 +254,8 @@ func drawQuotient(rng *rand.Rand, difficulty float64) puzzle {
 }
 
 func (q quotient) ask(rng *rand.Rand) string {
-	return fmt.Sprintf(pick(rng, "What is %d divided by %d, with remainder?", "Divide %d by %d.", "%d / %d with remainder?", "%d ÷ %d = ?",
+	return fmt.Sprintf(pick(rng, "What is %d divided by %d, with remainder?", "Divide %d by %d.", "%d / %d with remainder?",
+		"%d ÷ %d = ?",
 		"Work out %d / %d and give the remainder.", "How often does %[2]d go into %[1]d, and what is left over?"), q.a, q.b)
 }
 

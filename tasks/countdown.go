@@ -149,7 +149,8 @@ func without(numbers []int, i int) []int { return slices.Delete(slices.Clone(num
 func (c countdown) ask(rng *rand.Rand) string {
 	shuffled := slices.Clone(c.numbers)
 	rng.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
-	return fmt.Sprintf(pick(rng, "Use %s to make %d. Use each number at most once.", "Make %[2]d from %[1]s. Each number may be used once.",
+	return fmt.Sprintf(pick(rng, "Use %s to make %d. Use each number at most once.",
+		"Make %[2]d from %[1]s. Each number may be used once.",
 		"With the numbers %s, each used at most once, make %d.", "Numbers: %s. Target: %d. Use each number at most once.",
 		"How can you get %[2]d from %[1]s, using no number twice?"), commas(shuffled), c.target)
 }

@@ -52,7 +52,8 @@ func drawLater(rng *rand.Rand, difficulty float64) puzzle {
 	}
 	name := strings.Map(lower, months[end])
 	return told{
-		question: fmt.Sprintf(pick(rng, "What date is %d days after %s?", "Which date is %d days later than %s?", "It is %[2]s. What is the date in %[1]d days?"),
+		question: fmt.Sprintf(pick(rng, "What date is %d days after %s?", "Which date is %d days later than %s?",
+			"It is %[2]s. What is the date in %[1]d days?"),
 			n, date(start, month)) + notLeap(month, end),
 		name:  fmt.Sprintf("%s + %d", date(start, month), n),
 		forms: []string{date(day, end), fmt.Sprintf("%s %d", name, day)},

@@ -69,7 +69,8 @@ func (e equation) ask(rng *rand.Rand) string {
 		}
 		text = spaced(e.side(e.a, e.b)) + " = " + spaced(e.side(e.c, e.d))
 	}
-	return fmt.Sprintf(pick(rng, "Solve %[1]s.", "Solve for %[2]s: %[1]s", "%s, what is %s?", "Find %[2]s if %[1]s.", "If %s, what is %s?",
+	return fmt.Sprintf(pick(rng, "Solve %[1]s.", "Solve for %[2]s: %[1]s", "%s, what is %s?", "Find %[2]s if %[1]s.",
+		"If %s, what is %s?",
 		"Solve the equation %[1]s."), text, e.letter)
 }
 

@@ -150,7 +150,8 @@ func (k island) ask(rng *rand.Rand) string {
 	for i, c := range k.claims {
 		said = append(said, fmt.Sprintf("%s says: %s.", islander(i), c))
 	}
-	return pick(rng, "Knights tell the truth and knaves lie. ", "A knight never lies, a knave always lies. ", "Each is a knight, who is honest, or a knave, who lies. ") +
+	return pick(rng, "Knights tell the truth and knaves lie. ", "A knight never lies, a knave always lies. ",
+		"Each is a knight, who is honest, or a knave, who lies. ") +
 		strings.Join(said, " ") + pick(rng, " Who is what?", " Who is a knight and who is a knave?", " What is each of them?")
 }
 

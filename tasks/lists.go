@@ -48,7 +48,8 @@ func (s sorting) ask(rng *rand.Rand) string {
 	} else if chance(rng, 3) {
 		return fmt.Sprintf(pick(rng, "Sort %s.", "Sort the numbers %s."), commas(s.numbers))
 	}
-	return fmt.Sprintf(pick(rng, "Sort %s %s.", "Arrange %s %s.", "Order %s %s.", "Sort these numbers: %s, %s.", "Write %s %s."), commas(s.numbers), how)
+	return fmt.Sprintf(pick(rng, "Sort %s %s.", "Arrange %s %s.", "Order %s %s.", "Sort these numbers: %s, %s.",
+		"Write %s %s."), commas(s.numbers), how)
 }
 
 func (s sorting) key() string {
@@ -117,9 +118,11 @@ func (c counting) value() int {
 
 func (c counting) ask(rng *rand.Rand) string {
 	if c.letter == "" {
-		return fmt.Sprintf(pick(rng, "How many letters does the word %s have?", "How many letters are in %s?", "Count the letters of %s.", "How long is the word %s?"), c.word)
+		return fmt.Sprintf(pick(rng, "How many letters does the word %s have?", "How many letters are in %s?",
+			"Count the letters of %s.", "How long is the word %s?"), c.word)
 	}
-	return fmt.Sprintf(pick(rng, "How many times is the letter %[2]s in %[1]s?", "How often does %s have the letter %s?", "Count the letter %[2]s in the word %[1]s.",
+	return fmt.Sprintf(pick(rng, "How many times is the letter %[2]s in %[1]s?", "How often does %s have the letter %s?",
+		"Count the letter %[2]s in the word %[1]s.",
 		"How many %[2]s are in %[1]s?"), c.word, c.letter)
 }
 
@@ -159,7 +162,8 @@ func drawReversal(rng *rand.Rand, difficulty float64) puzzle {
 }
 
 func (r reversal) ask(rng *rand.Rand) string {
-	return fmt.Sprintf(pick(rng, "Reverse the word %s.", "Write %s backwards.", "What is %s spelled backwards?", "Turn the letters of %s round.", "Reverse %s."), r.word)
+	return fmt.Sprintf(pick(rng, "Reverse the word %s.", "Write %s backwards.", "What is %s spelled backwards?",
+		"Turn the letters of %s round.", "Reverse %s."), r.word)
 }
 
 func (r reversal) key() string { return "reverse " + r.word }

@@ -23,7 +23,8 @@ func clock(minutes int) string { return fmt.Sprintf("%d:%02d", minutes/60, minut
 
 // event is what has a beginning and an end.
 func event(rng *rand.Rand) string {
-	return pick(rng, "film", "lesson", "match", "concert", "train ride", "meeting", "party", "walk", "race", "play", "show", "flight", "bus trip")
+	return pick(rng, "film", "lesson", "match", "concert", "train ride", "meeting", "party", "walk", "race", "play", "show",
+		"flight", "bus trip")
 }
 
 const day = 24 * 60
@@ -126,7 +127,8 @@ func drawChange(rng *rand.Rand, difficulty float64) puzzle {
 			"%[4]s buys %[1]d %[5]s at %[2]s each and pays with $%[3]d. How much change is there?",
 			"The price of %[5]s is %[2]s each. What is left of $%[3]d after buying %[1]d?",
 			"%[4]s has $%[3]d and buys %[1]d %[5]s for %[2]s each. How much money is left?"),
-			count, dollars(price), note/100, personName(rng), pick(rng, "pens", "cakes", "cards", "apples", "tickets", "drinks", "rolls", "balls", "maps", "cups")),
+			count, dollars(price), note/100, personName(rng), pick(rng, "pens", "cakes", "cards", "apples", "tickets", "drinks",
+				"rolls", "balls", "maps", "cups")),
 		name: fmt.Sprintf("%d-%d*%d cents", note, count, price),
 		forms: []string{dollars(rest), dollars(rest)[1:], dollars(rest)[1:] + " dollars", cents,
 			strings.TrimSuffix(dollars(rest), ".00"), strings.TrimSuffix(dollars(rest), ".00")[1:]},

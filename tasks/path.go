@@ -53,7 +53,8 @@ func (n network) key() string {
 }
 
 func (n network) ask(rng *rand.Rand) string {
-	return fmt.Sprintf(pick(rng, "Roads: %s. What is the shortest way from A to %s?", "Find the shortest path from A to %[2]s. Edges: %[1]s.",
+	return fmt.Sprintf(pick(rng, "Roads: %s. What is the shortest way from A to %s?",
+		"Find the shortest path from A to %[2]s. Edges: %[1]s.",
 		"The roads and their lengths are %s. How do you get from A to %s by the shortest way?"), n.key(), place(n.places-1))
 }
 

@@ -32,7 +32,8 @@ func drawSequence(rng *rand.Rand, difficulty float64) puzzle {
 			ratio := between(rng, 2, dial(rng, difficulty, 2, 5))
 			terms = grow(5, func(t []int) int { return t[len(t)-1] * ratio }, between(rng, 1, max(2, first/8)))
 		default:
-			terms = grow(6, func(t []int) int { return t[len(t)-1] + t[len(t)-2] }, between(rng, 1, max(2, first/4)), between(rng, 1, max(2, first/4)))
+			start := func() int { return between(rng, 1, max(2, first/4)) }
+			terms = grow(6, func(t []int) int { return t[len(t)-1] + t[len(t)-2] }, start(), start())
 		}
 		s := sequence{terms[:len(terms)-1], terms[len(terms)-1]}
 		if slices.Min(terms) < 1 || s.next > dial(rng, difficulty, 300, 1000) {

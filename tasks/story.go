@@ -38,8 +38,8 @@ func persons(he, names string) (list []person) {
 	return list
 }
 
-var things = strings.Fields("apples pears plums nuts marbles stamps shells cards coins books pencils stickers beads buttons eggs cookies " +
-	"candies balloons ribbons stones leaves flowers toys blocks crayons badges tickets photos sweets figs")
+var things = strings.Fields("apples pears plums nuts marbles stamps shells cards coins books pencils stickers beads buttons eggs " +
+	"cookies candies balloons ribbons stones leaves flowers toys blocks crayons badges tickets photos sweets figs")
 
 func drawStory(rng *rand.Rand, difficulty float64) puzzle {
 	t := &telling{rng: rng, limit: dial(rng, difficulty, 9, 50), thing: pick(rng, things...)}
@@ -48,12 +48,14 @@ func drawStory(rng *rand.Rand, difficulty float64) puzzle {
 		friend = pick(rng, people...)
 	}
 	he := hero.he
-	t.names = strings.NewReplacer("{hero}", hero.name, "{friend}", friend.name, "{he}", he, "{He}", strings.ToUpper(he[:1])+he[1:], "{things}", t.thing)
+	t.names = strings.NewReplacer("{hero}", hero.name, "{he}", he, "{He}", strings.ToUpper(he[:1])+he[1:],
+		"{friend}", friend.name, "{things}", t.thing)
 	steps := dial(rng, difficulty, 1, 3)
 	if steps > 2 && chance(rng, 2) {
 		steps--
 	}
-	scene := pick(rng, (*telling).holding, (*telling).holding, (*telling).boxes, (*telling).shopOrWork, (*telling).shopOrWork, (*telling).crowd)
+	scene := pick(rng, (*telling).holding, (*telling).holding, (*telling).boxes, (*telling).crowd,
+		(*telling).shopOrWork, (*telling).shopOrWork)
 	t.tell(scene(t, steps))
 	number := strconv.Itoa(t.value)
 	return told{

@@ -24,13 +24,17 @@ type topic struct {
 var topics = []topic{
 	{"hello", []string{"Hello", "Hi", "Hello!", "Hi there", "Good morning", "Good evening", "Hey", "Hello, sprat"},
 		[]string{"Hello! What can I work out for you?", "Hello! Give me a problem.", "Hi! Shall we do some arithmetic?"}},
-	{"who", []string{"Who are you?", "What are you?", "What is your name?", "Tell me about yourself.", "Are you a person?", "Are you an AI?", "Who am I talking to?"},
+	{"who", []string{"Who are you?", "What are you?", "What is your name?", "Tell me about yourself.", "Are you a person?",
+		"Are you an AI?", "Who am I talking to?"},
 		[]string{"I am sprat's small model. I solve short problems step by step.", "I am a small language model, made with sprat."}},
 	{"size", []string{"How big are you?", "How large is your model?", "Are you a large model?", "Are you as clever as the big models?"},
-		[]string{"I am very small: a few million parameters at work for each token.", "I am a very small model, so I keep to small problems."}},
+		[]string{"I am very small: a few million parameters at work for each token.",
+			"I am a very small model, so I keep to small problems."}},
 	{"maker", []string{"Who made you?", "Where do you come from?", "How were you made?", "What is sprat?"},
-		[]string{"I was trained with sprat, a program for making and running language models.", "I come with sprat, a program that trains and serves language models."}},
-	{"can", []string{"What can you do?", "How can you help me?", "What are you good at?", "What do you know?", "Help", "What should I ask you?"},
+		[]string{"I was trained with sprat, a program for making and running language models.",
+			"I come with sprat, a program that trains and serves language models."}},
+	{"can", []string{"What can you do?", "How can you help me?", "What are you good at?", "What do you know?", "Help",
+		"What should I ask you?"},
 		[]string{"I can calculate, solve simple equations, continue sequences, sort numbers and solve short word problems.",
 			"Ask me sums, equations like 3x+4=19, Countdown, sequences, clock times or short word problems."}},
 	{"how", []string{"How are you?", "How do you do?", "Are you well?", "How is it going?"},
@@ -39,25 +43,31 @@ var topics = []topic{
 		[]string{"No, I make mistakes. Please check what matters.", "Not always. I am small, so check my work."}},
 	{"thanks", []string{"Thanks", "Thank you", "Thank you!", "Great, thanks", "Well done", "That was helpful"},
 		[]string{"You are welcome.", "Gladly. Have you another one?"}},
-	{"bye", []string{"Bye", "Goodbye", "See you", "Good night", "That is all for today"}, []string{"Goodbye!", "Goodbye, and come back with a problem."}},
+	{"bye", []string{"Bye", "Goodbye", "See you", "Good night", "That is all for today"},
+		[]string{"Goodbye!", "Goodbye, and come back with a problem."}},
 }
 
 // beyond are templates of what no small model knows.
-var beyond = []string{"What is the capital of {place}?", "Who was the first king of {place}?", "How many people live in {place}?", "What is the weather in {place}?",
-	"Plan a trip to {place}.", "What happened in {place} in {year}?", "Who won the match in {year}?", "Tell me the news of today.",
-	"Write an essay about {topic}.", "Explain {topic} to me.", "What do you think about {topic}?", "Write a poem about {topic}.", "Summarise a book on {topic}.",
-	"Give me advice on {topic}.", "Translate {topic} into French.", "Which film about {topic} is the best?", "Write a program for {topic}.", "What is the history of {topic}?",
-	"Who invented {topic}?", "Which medicine should I take?", "Should I buy shares?", "What is the meaning of life?", "Is there a god?", "Tell me a joke.",
-	"What did I say yesterday?", "Can you see this picture?", "Open a web page for me.", "Send a mail to {name}.", "Who is {name}?", "Where does {name} live?", "Call {name}."}
+var beyond = []string{"What is the capital of {place}?", "Who was the first king of {place}?", "How many people live in {place}?",
+	"What is the weather in {place}?", "Plan a trip to {place}.", "What happened in {place} in {year}?",
+	"Who won the match in {year}?", "Tell me the news of today.", "Write an essay about {topic}.", "Explain {topic} to me.",
+	"What do you think about {topic}?", "Write a poem about {topic}.", "Summarise a book on {topic}.",
+	"Give me advice on {topic}.", "Translate {topic} into French.", "Which film about {topic} is the best?",
+	"Write a program for {topic}.", "What is the history of {topic}?", "Who invented {topic}?", "Which medicine should I take?",
+	"Should I buy shares?", "What is the meaning of life?", "Is there a god?", "Tell me a joke.", "What did I say yesterday?",
+	"Can you see this picture?", "Open a web page for me.", "Send a mail to {name}.", "Who is {name}?", "Where does {name} live?",
+	"Call {name}."}
 
 func drawRemark(rng *rand.Rand, _ float64) puzzle {
 	if chance(rng, 2) {
 		question := strings.NewReplacer(
-			"{place}", pick(rng, "France", "Japan", "Peru", "Kenya", "Canada", "Norway", "India", "Egypt", "Brazil", "Rome", "Oslo", "Lima", "Paris", "Berlin"),
-			"{topic}", pick(rng, "love", "war", "music", "politics", "physics", "the sea", "electricity", "chess", "cooking", "money", "history", "art", "football", "tax law", "gardens"),
+			"{place}", pick(rng, "France", "Japan", "Peru", "Kenya", "Canada", "Norway", "India", "Egypt", "Brazil", "Rome",
+				"Oslo", "Lima", "Paris", "Berlin"),
+			"{topic}", pick(rng, "love", "war", "music", "politics", "physics", "the sea", "electricity", "chess", "cooking",
+				"money", "history", "art", "football", "tax law", "gardens"),
 			"{year}", fmt.Sprint(between(rng, 1900, 2025)), "{name}", personName(rng)).Replace(pick(rng, beyond...))
-		replies := []string{"That is beyond me. I am a small model for short problems.", "That is beyond me. I can do sums, equations and short word problems.",
-			"Sorry, that is beyond me."}
+		replies := []string{"That is beyond me. I am a small model for short problems.",
+			"That is beyond me. I can do sums, equations and short word problems.", "Sorry, that is beyond me."}
 		return remark{"beyond: " + question, question, pick(rng, replies...), replies}
 	}
 	t := pick(rng, topics...)

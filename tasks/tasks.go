@@ -3,7 +3,8 @@
 // A Family draws a Problem from a random source and a difficulty: 0 is the easiest, 1 what the shipped model is measured on, and
 // above 1 it goes on growing along the same line. The same source gives the same problem. A Problem carries its question, its
 // answer in plain form and a Key, which names the problem whatever its wording: 3+4 and 4+3 share one. HeldOut splits problems by
-// a hash of the key, so that no wording of a held-out problem is ever trained on.
+// a hash of the key, so that no wording of a held-out problem is ever trained on. (The split is of what is asked: a solution may
+// add two numbers on its way whose sum is held out as a question.)
 //
 //	add        add and subtract up to 4 digits          divide     4 digits by 1, with a remainder
 //	multiply   3 digits by 2                            brackets   expressions of 3 or 4 numbers
@@ -18,7 +19,8 @@
 // Solve writes the solution as a person would on paper and a small model can follow: a step a line, each needing only what stands
 // close by; column work with the least significant digit first; no spaces inside arithmetic, as a digit is a token. Some solutions
 // make a mistake and correct it, and some try what leads nowhere. Both are marked, as Slip and DeadEnd, for training to leave out
-// of its loss: a model should learn to notice a mistake, not to make it.
+// of its loss: a model should learn to notice a mistake, not to make it. A slip is false; a dead end is true, and whether a model is
+// to learn searching from dead ends is for the trainer to say.
 //
 // Verify wants the final answer alone: what follows </think>. It takes equal forms of it (007 for 7, "x=4" for "x = 4", any
 // expression that reaches a Countdown target by the rules) and nothing else: no second answer, no sentence around it.
@@ -97,7 +99,7 @@ func (f Family) Generate(rng *rand.Rand, difficulty float64) Problem {
 	return Problem{Family: f.Name, Question: p.ask(rng), Answer: p.answer(), Key: f.Name + " " + p.key(), graded: f.Graded, puzzle: p}
 }
 
-// A Problem is a question with one answer, or several that Verify tells from wrong ones.
+// A Problem is a question with one answer, or several that Verify tells from wrong ones. Generate makes them.
 type Problem struct {
 	Family   string
 	Question string

@@ -21,7 +21,7 @@ var difficulties = []float64{0, 0.3, 0.6, 1, 1.25, 2, MaxDifficulty}
 func problems(t *testing.T, f func(t *testing.T, difficulty float64, p Problem, rng *rand.Rand)) {
 	seeds := uint64(200)
 	if os.Getenv("SPRAT_LONG") != "" {
-		seeds = 5000
+		seeds = 2000
 	}
 	for _, family := range Families() {
 		t.Run(family.Name, func(t *testing.T) {
@@ -170,7 +170,8 @@ func TestSameSeedSameDocument(t *testing.T) {
 func TestRefusesWhateverIsNotTheAnswer(t *testing.T) {
 	problems(t, func(t *testing.T, d float64, p Problem, rng *rand.Rand) {
 		a := p.Answer
-		for _, reply := range []string{"", " ", ".", "?", "0 1", a + " or " + a, a + "\n" + a, a + ", " + a, a + " " + a, a + "7", "7" + a,
+		for _, reply := range []string{"", " ", ".", "?", "0 1", a + " or " + a, a + "\n" + a, a + ", " + a, a + " " + a, a + "7",
+			"7" + a,
 			"The answer is not " + a, "the right one", "-" + a, a + "?", a + "=" + a + "=" + a, a + "\x00", a + "\xff", "<think>" + a,
 			strings.Repeat("(", maxReply+1), strings.Repeat(a, maxReply), strings.Repeat("9", maxReply), strings.Map(fullWidth, a)} {
 			if reply != a && p.Verify(reply) {
@@ -276,7 +277,9 @@ func TestHeldOutShare(t *testing.T) {
 				held++
 			}
 		}
-		if share := float64(held) / float64(len(keys)); f.Graded && math.Abs(share-0.05) > 4*math.Sqrt(0.05/float64(len(keys))) || !f.Graded && held > 0 {
+		n := float64(len(keys))
+		share, sigma := float64(held)/n, math.Sqrt(0.05/n)
+		if f.Graded && math.Abs(share-0.05) > 4*sigma || !f.Graded && held > 0 {
 			t.Errorf("%s: %.3f of %d problems are held out", f.Name, share, len(keys))
 		}
 	}

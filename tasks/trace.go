@@ -30,10 +30,12 @@ func drawProgram(rng *rand.Rand, difficulty float64) puzzle {
 	for {
 		p := program{printed: pick(rng, names...)}
 		for _, name := range names {
-			p.statements = append(p.statements, statement{variable: name, left: strconv.Itoa(between(rng, 1, dial(rng, difficulty, 5, 9)))})
+			n := between(rng, 1, dial(rng, difficulty, 5, 9))
+			p.statements = append(p.statements, statement{variable: name, left: strconv.Itoa(n)})
 		}
 		assign := func() statement {
-			s := statement{variable: pick(rng, names...), op: pick(rng, byte('+'), '+', '-', '*'), left: pick(rng, names...), right: pick(rng, names...)}
+			s := statement{variable: pick(rng, names...), op: pick(rng, byte('+'), '+', '-', '*')}
+			s.left, s.right = pick(rng, names...), pick(rng, names...)
 			if chance(rng, 2) {
 				s.left = s.variable
 			}
@@ -137,7 +139,8 @@ func writeCode(b *strings.Builder, statements []statement, indent string) {
 }
 
 func (p program) ask(rng *rand.Rand) string {
-	return pick(rng, "What does this print?\n", "What is printed?\n", "Run this code. What does it print?\n", "Trace this code:\n") + p.String()
+	return pick(rng, "What does this print?\n", "What is printed?\n", "Run this code. What does it print?\n",
+		"Trace this code:\n") + p.String()
 }
 
 func (p program) key() string              { return p.String() }

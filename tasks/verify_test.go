@@ -28,24 +28,35 @@ func TestVerifyForms(t *testing.T) {
 		wrong []string
 	}{
 		{sum{a: 3, b: 4}, []string{"7", " 7 ", "7.", "07", "\n7\n"},
-			[]string{"8", "+7", "7.0", "7,", "7..", "3+4", "seven", "7 7", "7 or 8", "=7", "x=7", "٧", "７", "7\u0301", "7e0", "0x7", "00000000000000000007", "-7"}},
+			[]string{"8", "+7", "7.0", "7,", "7..", "3+4", "seven", "7 7", "7 or 8", "=7", "x=7", "٧", "７", "7\u0301", "7e0",
+				"0x7", "00000000000000000007", "-7"}},
 		{sum{a: 3, b: 4, minus: true}, []string{"-1"}, []string{"1", "- 1", "--1", "−1", "-01.0", "-"}},
 		{sum{a: 4, b: 4, minus: true}, []string{"0"}, []string{"-0", "", "o", "O"}},
 		{quotient{15, 4}, []string{"3 remainder 3", "3 r 3", "3r3", "3 R3", "3 rem 3"},
-			[]string{"3", "3 remainder", "remainder 3", "3 remainder 4", "3 3", "3.75", "3 r 3 r 3", "3 remaind 3", "15/4", "3 remainder -1", "2 remainder 7"}},
+			[]string{"3", "3 remainder", "remainder 3", "3 remainder 4", "3 3", "3.75", "3 r 3 r 3", "3 remaind 3", "15/4",
+				"3 remainder -1", "2 remainder 7"}},
 		{quotient{16, 4}, []string{"4", "4 r 0", "4 remainder 0"}, []string{"4 remainder 4", "0 r 4", "3 r 4"}},
-		{equation{x: -4, letter: "x"}, []string{"x = -4", "x=-4", "-4", "X = -4"}, []string{"x = 4", "x -4", "y = -4", "x = x = -4", "xx=-4", "x = -4 or 4", "x = -8/2"}},
+		{equation{x: -4, letter: "x"}, []string{"x = -4", "x=-4", "-4", "X = -4"}, []string{"x = 4", "x -4", "y = -4",
+			"x = x = -4", "xx=-4", "x = -4 or 4", "x = -8/2"}},
 		{three, []string{"25+3*7", "7*3+25", "(3*7)+25", "25+3*7=46", " 25 + 3 × 7 = 46 ", "((((25))))+7*3", "25+3*7."},
-			[]string{"46", "46=46", "25+21", "25+3*7=47", "25+3*7=40+6", "25+7+7+7", "25+3*7+0", "25+3*7*1", "25+25-4", "25+3*7 or 46", "(25+3*7", "25+3*7)", "25+-3*-7",
-				"2 5+3*7", "25+3(7)", "25+3**7", "25/0", "25/(3-3)", "7^2-3", "=46", "25+3*7==46", "25+3x7", "٢٥+3*7", "25+3*7#", "", "()"}},
-		{sorting{numbers: []int{9, 3, 5}}, []string{"3, 5, 9", "3 5 9", "3,5,9"}, []string{"3, 9, 5", "9, 5, 3", "3, 5", "3, 5, 9, 9", "359", "3, 5, 9, or 1", "3-5-9"}},
-		{reversal{"pear"}, []string{"raep", "Raep"}, []string{"pear", "rae", "raepp", "r a e p", "raep pear", "raеp"}}, // the last with a Cyrillic letter
+			[]string{"46", "46=46", "25+21", "25+3*7=47", "25+3*7=40+6", "25+7+7+7", "25+3*7+0", "25+3*7*1", "25+25-4",
+				"25+3*7 or 46", "(25+3*7", "25+3*7)", "25+-3*-7",
+				"2 5+3*7", "25+3(7)", "25+3**7", "25/0", "25/(3-3)", "7^2-3", "=46", "25+3*7==46", "25+3x7", "٢٥+3*7", "25+3*7#",
+				"", "()"}},
+		{sorting{numbers: []int{9, 3, 5}}, []string{"3, 5, 9", "3 5 9", "3,5,9"}, []string{"3, 9, 5", "9, 5, 3", "3, 5",
+			"3, 5, 9, 9", "359", "3, 5, 9, or 1", "3-5-9"}},
+		{reversal{"pear"}, []string{"raep", "Raep"}, []string{"pear", "rae", "raepp", "r a e p", "raep pear",
+			"raеp"}}, // the last with a Cyrillic letter
 		{counting{"letter", "t"}, []string{"2"}, []string{"1", "3", "t 2", "two"}},
-		{shop, []string{"$1.25", "1.25", "1.25 dollars", "125 cents"}, []string{"$1.5", "125", "$1.250", "$1.25 $1.26", "1.25 cents", "$125"}},
+		{shop, []string{"$1.25", "1.25", "1.25 dollars", "125 cents"}, []string{"$1.5", "125", "$1.250", "$1.25 $1.26",
+			"1.25 cents", "$125"}},
 		{roads, []string{"A-B-D", "A-C-D", "a b d", "A -> B -> D", "A→B→D", "A,B,D"},
-			[]string{"A-D", "A-B", "B-D", "A-B-C-D", "A-B-D-B-D", "A-B-A-B-D", "ABD", "A--B-D", "A-B-D-", "-A-B-D", "A-Z-D", "A-B-D A-C-D", "AB-D", "A"}},
-		{spies, []string{"A is a knight, B is a knave", "B is a knave and A is a knight", "A: knight, B: knave", "A knight, B knave", "A is a knight; B is a knave."},
-			[]string{"A is a knave, B is a knight", "A is a knight", "A is a knight, B is a knave, A is a knave", "A is a knight, A is a knight", "A is a knight, B is a knight or a knave",
+			[]string{"A-D", "A-B", "B-D", "A-B-C-D", "A-B-D-B-D", "A-B-A-B-D", "ABD", "A--B-D", "A-B-D-", "-A-B-D", "A-Z-D",
+				"A-B-D A-C-D", "AB-D", "A"}},
+		{spies, []string{"A is a knight, B is a knave", "B is a knave and A is a knight", "A: knight, B: knave",
+			"A knight, B knave", "A is a knight; B is a knave."},
+			[]string{"A is a knave, B is a knight", "A is a knight", "A is a knight, B is a knave, A is a knave",
+				"A is a knight, A is a knight", "A is a knight, B is a knight or a knave",
 				"A is a knight, B is a knave,", "A is not a knight, B is a knave", "A and B"}},
 	} {
 		p := Problem{puzzle: c.p}
@@ -84,17 +95,24 @@ func TestNearMisses(t *testing.T) {
 }
 
 func TestExpressionsAreBounded(t *testing.T) {
-	for _, s := range []string{strings.Repeat("(", 99) + "1" + strings.Repeat(")", 99), strings.Repeat("(", maxReply), strings.Repeat("1+", 99) + "1"} {
-		if _, err := parseExpr(s); err != nil && strings.HasSuffix(s, "1") || err == nil && strings.HasSuffix(s, "(") {
+	for s, fine := range map[string]bool{
+		strings.Repeat("(", 99) + "1" + strings.Repeat(")", 99): true,
+		strings.Repeat("1+", 99) + "1":                          true,
+		strings.Repeat("(", maxReply):                           false,
+		strings.Repeat("1+", maxReply) + "1":                    false,
+	} {
+		if _, err := parseExpr(s); (err == nil) != fine {
 			t.Errorf("%q: %v", s, err)
 		}
 	}
-	for _, s := range []string{"999999999*999999999", "999999999*999999999*999999999", "1/0", "1/(2-2)", "0/0", "1/999999999/999999999", "1/(1/999999999/999999999)"} {
+	for _, s := range []string{"999999999*999999999", "999999999*999999999*999999999", "1/0", "1/(2-2)", "0/0",
+		"1/999999999/999999999", "1/(1/999999999/999999999)"} {
 		if v, err := mustParse(t, s).value(); err == nil {
 			t.Errorf("%s is %v", s, v)
 		}
 	}
-	for s, want := range map[string]fraction{"1/3+1/6": {1, 2}, "2-5": {-3, 1}, "1/(2-5)": {-1, 3}, "0*5": {0, 1}, "(1-2)/(1-3)": {1, 2}, "8-4-2": {2, 1}, "8/4/2": {1, 1},
+	for s, want := range map[string]fraction{
+		"1/3+1/6": {1, 2}, "2-5": {-3, 1}, "1/(2-5)": {-1, 3}, "0*5": {0, 1}, "(1-2)/(1-3)": {1, 2}, "8-4-2": {2, 1}, "8/4/2": {1, 1},
 		"2+3*4": {14, 1}, "1-1": {0, 1}} {
 		if v, err := mustParse(t, s).value(); err != nil || v != want {
 			t.Errorf("%s is %v, not %v: %v", s, v, want, err)
@@ -157,7 +175,11 @@ func FuzzVerify(f *testing.F) {
 				continue
 			}
 			tidied, _ := tidy(reply)
-			if got, want := numbersIn(tidied), numbersIn(p.Answer); !slices.Equal(got, want) && !(p.Family == "divide" && len(got) == 2 && got[1] == 0) && p.Family != "measure" {
+			got, want := numbersIn(tidied), numbersIn(p.Answer)
+			if p.Family == "divide" && len(want) == 1 {
+				want = append(want, 0)[:min(len(got), 2)] // a remainder of 0 may be said
+			}
+			if p.Family != "measure" && !slices.Equal(got, want) { // measures have other forms: 125 cents
 				t.Fatalf("%q is accepted for %q", reply, p.Answer)
 			}
 		}
