@@ -18,7 +18,7 @@ import (
 	"sprat/data"
 )
 
-// Config is a run file, in TOML. Every key has a default but data.train and model.
+// Config is a run file, in TOML. Every key has a default but data's sources and model.
 type Config struct {
 	Seed      uint64          `toml:"seed"`
 	Out       string          `toml:"out"`   // the directory that the trained model is written to
@@ -54,7 +54,7 @@ func defaults() Config {
 const defaultPrice = 0.04
 
 // Load reads the run file at path and then sets each "key=value" of set, the key dotted and the value as in TOML, where a
-// value that is no TOML counts as a string.
+// value that is no TOML counts as a string. data.source.NAME.key is a key of the source of that name.
 func Load(path string, set []string) (*Config, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -94,10 +94,19 @@ func (c *Config) set(assignment string) error {
 	if !ok || key == "" || strings.ContainsAny(assignment, "\n\r") {
 		return fmt.Errorf("--set %q: want key=value, as in train.steps=100", assignment)
 	}
-	err := decode([]byte(key+" = "+value), c)
+	into := any(c)
+	if path, ok := strings.CutPrefix(key, "data.source."); ok { // a table of a list: by its name, which TOML has no word for
+		name, field, _ := strings.Cut(path, ".")
+		i := slices.IndexFunc(c.Data.Source, func(s data.Source) bool { return s.Name == name })
+		if i < 0 {
+			return fmt.Errorf("--set %s: no table [[data.source]] is named %q", assignment, name)
+		}
+		into, key = &c.Data.Source[i], field
+	}
+	err := decode([]byte(key+" = "+value), into)
 	var syntax *toml.DecodeError
 	if errors.As(err, &syntax) {
-		err = decode([]byte(key+" = "+quote(value)), c)
+		err = decode([]byte(key+" = "+quote(value)), into)
 	}
 	if err != nil {
 		return fmt.Errorf("--set %s: %w", assignment, err)
@@ -110,7 +119,7 @@ func quote(s string) string {
 	return string(b)
 }
 
-func decode(text []byte, c *Config) error {
+func decode(text []byte, c any) error {
 	d := toml.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	err := d.Decode(c)

@@ -55,6 +55,42 @@ func TestParseRunFile(t *testing.T) {
 	}
 }
 
+const sources = `
+[data]
+pack = "borders"
+duplicates = "near"
+decontaminate = ["exam.jsonl"]
+[[data.source]]
+name = "books"
+files = ["a.parquet", "b.jsonl.zst"]
+valid = ["v.txt"]
+weight = [[0, 3], [0.3, 1]]
+fim = 0.1
+[[data.source]]
+name = "sums"
+tasks = ["all"]
+documents = 1000
+difficulty = [0, 1.5]
+order = "file"
+`
+
+func TestSetOfASource(t *testing.T) {
+	c, err := Parse([]byte(sources), []string{"data.source.sums.weight=[[0.0,1],[1,2]]", "data.source.books.weight=2", `data.source.books.files=["c.txt"]`, "data.pack=mixed"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	books, sums := c.Data.Source[0], c.Data.Source[1]
+	if books.Weight != int64(2) || !slices.Equal(books.Files, []string{"c.txt"}) || books.FIM != 0.1 || len(sums.Weight.([]any)) != 2 || sums.Documents != 1000 {
+		t.Errorf("--set was not taken: %+v", c.Data)
+	}
+	if c, err = Parse([]byte(sources), []string{`data.source=[{name="one",files=["d.txt"]}]`}); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.Data.Source; len(s) != 1 || s[0].Name != "one" || s[0].Valid != nil || s[0].Weight != nil {
+		t.Errorf("--set of all sources leaves something of the old ones: %+v", s)
+	}
+}
+
 func TestRunFileMistakes(t *testing.T) {
 	for _, c := range []struct{ text, set, want string }{
 		{"steps = ", "", "line 1"},
@@ -67,6 +103,12 @@ func TestRunFileMistakes(t *testing.T) {
 		{good, "train.batch=1000000", "train.batch"},
 		{good, "dtype=f64", "dtype"},
 		{good, "nokey", "key=value"},
+		{sources, "data.source.films.weight=1", "films"},
+		{sources, "data.source.books=1", "data.source.books"},
+		{sources, "data.source.books.wieght=1", "unknown key wieght"},
+		{sources, "data.source.books.weight=heavy", "weight is heavy"},
+		{sources, "data.source.books.weight=-1", "weight is -1"},
+		{sources + "[[data.source]]\nname = 'x'\nfile = 'y'", "", "data.source.file"},
 		{"", "", "data.train"},
 	} {
 		var set []string
