@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -53,7 +54,7 @@ type island struct {
 }
 
 func drawIsland(rng *rand.Rand, difficulty float64) puzzle {
-	n := min(dial(rng, difficulty, 2, 3), 5)
+	n := min(dial(rng, difficulty, 2, 4), 5)
 	for {
 		k := island{claims: make([]claim, n)}
 		for i := range k.claims {
@@ -68,6 +69,9 @@ func drawIsland(rng *rand.Rand, difficulty float64) puzzle {
 			}
 			k.claims[i] = claim{form, min(x, y), max(x, y)}
 		}
+		if k.solutions() != 1 {
+			continue
+		}
 		honest, liar := k.suppose(true), k.suppose(false)
 		if fits := honest.fits; honest.decided && liar.decided && fits != liar.fits {
 			if k.knights = liar.knight; fits {
@@ -76,6 +80,24 @@ func drawIsland(rng *rand.Rand, difficulty float64) puzzle {
 			return k
 		}
 	}
+}
+
+// solutions counts the ways that everybody's claim fits their kind.
+func (k island) solutions() int {
+	count, knight := 0, make([]bool, len(k.claims))
+	for bits := range 1 << len(k.claims) {
+		fits := true
+		for i := range knight {
+			knight[i] = bits>>i&1 > 0
+		}
+		for i, c := range k.claims {
+			fits = fits && c.holds(knight) == knight[i]
+		}
+		if fits {
+			count++
+		}
+	}
+	return count
 }
 
 // A supposition is what follows from A being a knight, or a knave.
@@ -155,9 +177,23 @@ func (k island) ask(rng *rand.Rand) string {
 		strings.Join(said, " ") + pick(rng, " Who is what?", " Who is a knight and who is a knave?", " What is each of them?")
 }
 
+func byForm(a, b claim) int { return cmp.Or(strings.Compare(a.form, b.form), a.x-b.x, a.y-b.y) }
+
+// key does not depend on which name somebody has: of all ways to give out the names it takes the first in order.
 func (k island) key() string {
+	first := k.claims
+	for names := range orders(len(k.claims)) {
+		renamed := make([]claim, len(k.claims))
+		for i, c := range k.claims {
+			x, y := names[c.x], names[c.y]
+			renamed[names[i]] = claim{c.form, min(x, y), max(x, y)}
+		}
+		if slices.CompareFunc(renamed, first, byForm) < 0 {
+			first = renamed
+		}
+	}
 	var said []string
-	for _, c := range k.claims {
+	for _, c := range first {
 		said = append(said, c.String())
 	}
 	return strings.Join(said, "; ")

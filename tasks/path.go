@@ -1,6 +1,7 @@
 package tasks
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -28,6 +29,7 @@ func drawNetwork(rng *rand.Rand, difficulty float64) puzzle {
 			n.roads = append(n.roads, road{a, b, between(rng, 1, longest)})
 		}
 	}
+	slices.SortFunc(n.roads, byEnds)
 	return n
 }
 
@@ -43,19 +45,46 @@ func (n network) length(a, b int) int {
 
 func place(i int) string { return string(rune('A' + i)) }
 
-func (n network) key() string {
+// String lists the roads.
+func (n network) String() string {
 	var names []string
 	for _, r := range n.roads {
 		names = append(names, fmt.Sprintf("%s-%s %d", place(r.from), place(r.to), r.length))
 	}
-	slices.Sort(names)
 	return strings.Join(names, ", ")
+}
+
+func byEnds(a, b road) int { return cmp.Or(a.from-b.from, a.to-b.to, a.length-b.length) }
+
+// key does not depend on the names of the places between the first and the last: of all ways to give them out it takes the first in
+// order. A large network is named as it is, as another that differs in names alone will hardly be drawn.
+func (n network) key() string {
+	if n.places > 6 {
+		return n.String()
+	}
+	first := n.roads
+	for names := range orders(n.places - 2) {
+		renamed := slices.Clone(n.roads)
+		for i, r := range renamed {
+			for _, end := range []*int{&r.from, &r.to} {
+				if *end > 0 && *end < n.places-1 {
+					*end = 1 + names[*end-1]
+				}
+			}
+			renamed[i] = road{min(r.from, r.to), max(r.from, r.to), r.length}
+		}
+		slices.SortFunc(renamed, byEnds)
+		if slices.CompareFunc(renamed, first, byEnds) < 0 {
+			first = renamed
+		}
+	}
+	return network{n.places, first}.String()
 }
 
 func (n network) ask(rng *rand.Rand) string {
 	return fmt.Sprintf(pick(rng, "Roads: %s. What is the shortest way from A to %s?",
 		"Find the shortest path from A to %[2]s. Edges: %[1]s.",
-		"The roads and their lengths are %s. How do you get from A to %s by the shortest way?"), n.key(), place(n.places-1))
+		"The roads and their lengths are %s. How do you get from A to %s by the shortest way?"), n, place(n.places-1))
 }
 
 func (n network) answer() string {

@@ -251,7 +251,7 @@ func TestNothingHeldOutIsTrainedOn(t *testing.T) {
 			trained[m.Document(1, i*1_000_000)[1].Text] = true
 		}
 		n := 0
-		for p := range Problems(1, f, 1, true, 300) {
+		for p := range Problems(1, f, 1, true, 100) {
 			n++
 			if trained[p.Question] {
 				t.Errorf("%s: %q is held out, and trained on", f.Name, p.Question)
