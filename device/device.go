@@ -29,7 +29,8 @@ const (
 // Heads is the shape of multi-head latent attention.
 type Heads struct {
 	H, N, R, V, C int
-	Scale         float32 // of the scores, before softmax
+	Scale         float32   // of the scores, before softmax
+	Precision     Precision // of the products of Attention and AttentionBackward; the latent form's are float32
 }
 
 // RouteSpec says how the gate chooses experts and weighs them.

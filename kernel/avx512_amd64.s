@@ -45,6 +45,136 @@ loop:
 	VZEROUPPER
 	RET
 
+// func tile1BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile1BF16AVX512(SB), NOSPLIT, $0-41
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x01, SI, SI
+	ADDQ       BX, SI
+	PREFETCHT0 (SI)
+	PREFETCHT0 64(SI)
+	JMP        loop
+
+load:
+	MOVQ    BX, SI
+	VMOVUPS (SI), Z8
+	VMOVUPS 64(SI), Z9
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	ADDQ         $0x04, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half1AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half1AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x01, SI, SI
+	ADDQ       BX, SI
+	PREFETCHT0 (SI)
+	JMP        loop
+
+load:
+	MOVQ      BX, SI
+	VMOVUPS.Z (SI), K1, Z8
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	ADDQ         $0x04, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half1BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half1BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x01, SI, SI
+	ADDQ       BX, SI
+	PREFETCHT0 (SI)
+	JMP        loop
+
+load:
+	MOVQ      BX, SI
+	VMOVUPS.Z (SI), K1, Z8
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	ADDQ         $0x04, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	VZEROUPPER
+	RET
+
 // func tile2AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·tile2AVX512(SB), NOSPLIT, $0-41
@@ -97,1377 +227,6 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z10, (AX)
 	VMOVUPS      Z11, 64(AX)
-	VZEROUPPER
-	RET
-
-// func tile3AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile3AVX512(SB), NOSPLIT, $0-41
-	MOVQ       words+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       c+24(FP), BX
-	MOVQ       ldc+32(FP), SI
-	MOVB       add+40(FP), DI
-	SHLQ       $0x02, SI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	TESTB      DI, DI
-	JNZ        load
-	IMUL3Q     $0x03, SI, DI
-	ADDQ       BX, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	JMP        loop
-
-load:
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z8
-	VMOVUPS 64(DI), Z9
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z10
-	VMOVUPS 64(DI), Z11
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z12
-	VMOVUPS 64(DI), Z13
-
-loop:
-	VMOVUPS      (DX), Z0
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX), Z2
-	VFMADD231PS  Z0, Z2, Z8
-	VFMADD231PS  Z1, Z2, Z9
-	VBROADCASTSS 4(CX), Z3
-	VFMADD231PS  Z0, Z3, Z10
-	VFMADD231PS  Z1, Z3, Z11
-	VBROADCASTSS 8(CX), Z4
-	VFMADD231PS  Z0, Z4, Z12
-	VFMADD231PS  Z1, Z4, Z13
-	ADDQ         $0x0c, CX
-	ADDQ         $0x00000080, DX
-	DECQ         AX
-	JNZ          loop
-	MOVQ         BX, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z10, (AX)
-	VMOVUPS      Z11, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z12, (AX)
-	VMOVUPS      Z13, 64(AX)
-	VZEROUPPER
-	RET
-
-// func tile4AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile4AVX512(SB), NOSPLIT, $0-41
-	MOVQ       words+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       c+24(FP), BX
-	MOVQ       ldc+32(FP), SI
-	MOVB       add+40(FP), DI
-	SHLQ       $0x02, SI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	TESTB      DI, DI
-	JNZ        load
-	IMUL3Q     $0x04, SI, DI
-	ADDQ       BX, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	JMP        loop
-
-load:
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z8
-	VMOVUPS 64(DI), Z9
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z10
-	VMOVUPS 64(DI), Z11
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z12
-	VMOVUPS 64(DI), Z13
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z14
-	VMOVUPS 64(DI), Z15
-
-loop:
-	VMOVUPS      (DX), Z0
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX), Z2
-	VFMADD231PS  Z0, Z2, Z8
-	VFMADD231PS  Z1, Z2, Z9
-	VBROADCASTSS 4(CX), Z3
-	VFMADD231PS  Z0, Z3, Z10
-	VFMADD231PS  Z1, Z3, Z11
-	VBROADCASTSS 8(CX), Z4
-	VFMADD231PS  Z0, Z4, Z12
-	VFMADD231PS  Z1, Z4, Z13
-	VBROADCASTSS 12(CX), Z5
-	VFMADD231PS  Z0, Z5, Z14
-	VFMADD231PS  Z1, Z5, Z15
-	ADDQ         $0x10, CX
-	ADDQ         $0x00000080, DX
-	DECQ         AX
-	JNZ          loop
-	MOVQ         BX, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z10, (AX)
-	VMOVUPS      Z11, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z12, (AX)
-	VMOVUPS      Z13, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z14, (AX)
-	VMOVUPS      Z15, 64(AX)
-	VZEROUPPER
-	RET
-
-// func tile5AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile5AVX512(SB), NOSPLIT, $0-41
-	MOVQ       words+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       c+24(FP), BX
-	MOVQ       ldc+32(FP), SI
-	MOVB       add+40(FP), DI
-	SHLQ       $0x02, SI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	TESTB      DI, DI
-	JNZ        load
-	IMUL3Q     $0x05, SI, DI
-	ADDQ       BX, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	JMP        loop
-
-load:
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z8
-	VMOVUPS 64(DI), Z9
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z10
-	VMOVUPS 64(DI), Z11
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z12
-	VMOVUPS 64(DI), Z13
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z14
-	VMOVUPS 64(DI), Z15
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z16
-	VMOVUPS 64(DI), Z17
-
-loop:
-	VMOVUPS      (DX), Z0
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX), Z2
-	VFMADD231PS  Z0, Z2, Z8
-	VFMADD231PS  Z1, Z2, Z9
-	VBROADCASTSS 4(CX), Z3
-	VFMADD231PS  Z0, Z3, Z10
-	VFMADD231PS  Z1, Z3, Z11
-	VBROADCASTSS 8(CX), Z4
-	VFMADD231PS  Z0, Z4, Z12
-	VFMADD231PS  Z1, Z4, Z13
-	VBROADCASTSS 12(CX), Z5
-	VFMADD231PS  Z0, Z5, Z14
-	VFMADD231PS  Z1, Z5, Z15
-	VBROADCASTSS 16(CX), Z6
-	VFMADD231PS  Z0, Z6, Z16
-	VFMADD231PS  Z1, Z6, Z17
-	ADDQ         $0x14, CX
-	ADDQ         $0x00000080, DX
-	DECQ         AX
-	JNZ          loop
-	MOVQ         BX, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z10, (AX)
-	VMOVUPS      Z11, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z12, (AX)
-	VMOVUPS      Z13, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z14, (AX)
-	VMOVUPS      Z15, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z16, (AX)
-	VMOVUPS      Z17, 64(AX)
-	VZEROUPPER
-	RET
-
-// func tile6AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile6AVX512(SB), NOSPLIT, $0-41
-	MOVQ       words+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       c+24(FP), BX
-	MOVQ       ldc+32(FP), SI
-	MOVB       add+40(FP), DI
-	SHLQ       $0x02, SI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	TESTB      DI, DI
-	JNZ        load
-	IMUL3Q     $0x06, SI, DI
-	ADDQ       BX, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	JMP        loop
-
-load:
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z8
-	VMOVUPS 64(DI), Z9
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z10
-	VMOVUPS 64(DI), Z11
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z12
-	VMOVUPS 64(DI), Z13
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z14
-	VMOVUPS 64(DI), Z15
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z16
-	VMOVUPS 64(DI), Z17
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z18
-	VMOVUPS 64(DI), Z19
-
-loop:
-	VMOVUPS      (DX), Z0
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX), Z2
-	VFMADD231PS  Z0, Z2, Z8
-	VFMADD231PS  Z1, Z2, Z9
-	VBROADCASTSS 4(CX), Z3
-	VFMADD231PS  Z0, Z3, Z10
-	VFMADD231PS  Z1, Z3, Z11
-	VBROADCASTSS 8(CX), Z4
-	VFMADD231PS  Z0, Z4, Z12
-	VFMADD231PS  Z1, Z4, Z13
-	VBROADCASTSS 12(CX), Z5
-	VFMADD231PS  Z0, Z5, Z14
-	VFMADD231PS  Z1, Z5, Z15
-	VBROADCASTSS 16(CX), Z6
-	VFMADD231PS  Z0, Z6, Z16
-	VFMADD231PS  Z1, Z6, Z17
-	VBROADCASTSS 20(CX), Z7
-	VFMADD231PS  Z0, Z7, Z18
-	VFMADD231PS  Z1, Z7, Z19
-	ADDQ         $0x18, CX
-	ADDQ         $0x00000080, DX
-	DECQ         AX
-	JNZ          loop
-	MOVQ         BX, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z10, (AX)
-	VMOVUPS      Z11, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z12, (AX)
-	VMOVUPS      Z13, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z14, (AX)
-	VMOVUPS      Z15, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z16, (AX)
-	VMOVUPS      Z17, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z18, (AX)
-	VMOVUPS      Z19, 64(AX)
-	VZEROUPPER
-	RET
-
-// func tile7AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile7AVX512(SB), NOSPLIT, $0-41
-	MOVQ       words+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       c+24(FP), BX
-	MOVQ       ldc+32(FP), SI
-	MOVB       add+40(FP), DI
-	SHLQ       $0x02, SI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	TESTB      DI, DI
-	JNZ        load
-	IMUL3Q     $0x07, SI, DI
-	ADDQ       BX, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	JMP        loop
-
-load:
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z8
-	VMOVUPS 64(DI), Z9
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z10
-	VMOVUPS 64(DI), Z11
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z12
-	VMOVUPS 64(DI), Z13
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z14
-	VMOVUPS 64(DI), Z15
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z16
-	VMOVUPS 64(DI), Z17
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z18
-	VMOVUPS 64(DI), Z19
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z20
-	VMOVUPS 64(DI), Z21
-
-loop:
-	VMOVUPS      (DX), Z0
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX), Z2
-	VFMADD231PS  Z0, Z2, Z8
-	VFMADD231PS  Z1, Z2, Z9
-	VBROADCASTSS 4(CX), Z3
-	VFMADD231PS  Z0, Z3, Z10
-	VFMADD231PS  Z1, Z3, Z11
-	VBROADCASTSS 8(CX), Z4
-	VFMADD231PS  Z0, Z4, Z12
-	VFMADD231PS  Z1, Z4, Z13
-	VBROADCASTSS 12(CX), Z5
-	VFMADD231PS  Z0, Z5, Z14
-	VFMADD231PS  Z1, Z5, Z15
-	VBROADCASTSS 16(CX), Z6
-	VFMADD231PS  Z0, Z6, Z16
-	VFMADD231PS  Z1, Z6, Z17
-	VBROADCASTSS 20(CX), Z7
-	VFMADD231PS  Z0, Z7, Z18
-	VFMADD231PS  Z1, Z7, Z19
-	VBROADCASTSS 24(CX), Z2
-	VFMADD231PS  Z0, Z2, Z20
-	VFMADD231PS  Z1, Z2, Z21
-	ADDQ         $0x1c, CX
-	ADDQ         $0x00000080, DX
-	DECQ         AX
-	JNZ          loop
-	MOVQ         BX, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z10, (AX)
-	VMOVUPS      Z11, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z12, (AX)
-	VMOVUPS      Z13, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z14, (AX)
-	VMOVUPS      Z15, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z16, (AX)
-	VMOVUPS      Z17, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z18, (AX)
-	VMOVUPS      Z19, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z20, (AX)
-	VMOVUPS      Z21, 64(AX)
-	VZEROUPPER
-	RET
-
-// func tile8AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile8AVX512(SB), NOSPLIT, $0-41
-	MOVQ       words+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       c+24(FP), BX
-	MOVQ       ldc+32(FP), SI
-	MOVB       add+40(FP), DI
-	SHLQ       $0x02, SI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	TESTB      DI, DI
-	JNZ        load
-	IMUL3Q     $0x08, SI, DI
-	ADDQ       BX, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	JMP        loop
-
-load:
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z8
-	VMOVUPS 64(DI), Z9
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z10
-	VMOVUPS 64(DI), Z11
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z12
-	VMOVUPS 64(DI), Z13
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z14
-	VMOVUPS 64(DI), Z15
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z16
-	VMOVUPS 64(DI), Z17
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z18
-	VMOVUPS 64(DI), Z19
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z20
-	VMOVUPS 64(DI), Z21
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z22
-	VMOVUPS 64(DI), Z23
-
-loop:
-	VMOVUPS      (DX), Z0
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX), Z2
-	VFMADD231PS  Z0, Z2, Z8
-	VFMADD231PS  Z1, Z2, Z9
-	VBROADCASTSS 4(CX), Z3
-	VFMADD231PS  Z0, Z3, Z10
-	VFMADD231PS  Z1, Z3, Z11
-	VBROADCASTSS 8(CX), Z4
-	VFMADD231PS  Z0, Z4, Z12
-	VFMADD231PS  Z1, Z4, Z13
-	VBROADCASTSS 12(CX), Z5
-	VFMADD231PS  Z0, Z5, Z14
-	VFMADD231PS  Z1, Z5, Z15
-	VBROADCASTSS 16(CX), Z6
-	VFMADD231PS  Z0, Z6, Z16
-	VFMADD231PS  Z1, Z6, Z17
-	VBROADCASTSS 20(CX), Z7
-	VFMADD231PS  Z0, Z7, Z18
-	VFMADD231PS  Z1, Z7, Z19
-	VBROADCASTSS 24(CX), Z2
-	VFMADD231PS  Z0, Z2, Z20
-	VFMADD231PS  Z1, Z2, Z21
-	VBROADCASTSS 28(CX), Z3
-	VFMADD231PS  Z0, Z3, Z22
-	VFMADD231PS  Z1, Z3, Z23
-	ADDQ         $0x20, CX
-	ADDQ         $0x00000080, DX
-	DECQ         AX
-	JNZ          loop
-	MOVQ         BX, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z10, (AX)
-	VMOVUPS      Z11, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z12, (AX)
-	VMOVUPS      Z13, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z14, (AX)
-	VMOVUPS      Z15, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z16, (AX)
-	VMOVUPS      Z17, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z18, (AX)
-	VMOVUPS      Z19, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z20, (AX)
-	VMOVUPS      Z21, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z22, (AX)
-	VMOVUPS      Z23, 64(AX)
-	VZEROUPPER
-	RET
-
-// func tile9AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile9AVX512(SB), NOSPLIT, $0-41
-	MOVQ       words+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       c+24(FP), BX
-	MOVQ       ldc+32(FP), SI
-	MOVB       add+40(FP), DI
-	SHLQ       $0x02, SI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	VPXORD     Z24, Z24, Z24
-	VPXORD     Z25, Z25, Z25
-	TESTB      DI, DI
-	JNZ        load
-	IMUL3Q     $0x09, SI, DI
-	ADDQ       BX, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	JMP        loop
-
-load:
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z8
-	VMOVUPS 64(DI), Z9
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z10
-	VMOVUPS 64(DI), Z11
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z12
-	VMOVUPS 64(DI), Z13
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z14
-	VMOVUPS 64(DI), Z15
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z16
-	VMOVUPS 64(DI), Z17
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z18
-	VMOVUPS 64(DI), Z19
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z20
-	VMOVUPS 64(DI), Z21
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z22
-	VMOVUPS 64(DI), Z23
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z24
-	VMOVUPS 64(DI), Z25
-
-loop:
-	VMOVUPS      (DX), Z0
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX), Z2
-	VFMADD231PS  Z0, Z2, Z8
-	VFMADD231PS  Z1, Z2, Z9
-	VBROADCASTSS 4(CX), Z3
-	VFMADD231PS  Z0, Z3, Z10
-	VFMADD231PS  Z1, Z3, Z11
-	VBROADCASTSS 8(CX), Z4
-	VFMADD231PS  Z0, Z4, Z12
-	VFMADD231PS  Z1, Z4, Z13
-	VBROADCASTSS 12(CX), Z5
-	VFMADD231PS  Z0, Z5, Z14
-	VFMADD231PS  Z1, Z5, Z15
-	VBROADCASTSS 16(CX), Z6
-	VFMADD231PS  Z0, Z6, Z16
-	VFMADD231PS  Z1, Z6, Z17
-	VBROADCASTSS 20(CX), Z7
-	VFMADD231PS  Z0, Z7, Z18
-	VFMADD231PS  Z1, Z7, Z19
-	VBROADCASTSS 24(CX), Z2
-	VFMADD231PS  Z0, Z2, Z20
-	VFMADD231PS  Z1, Z2, Z21
-	VBROADCASTSS 28(CX), Z3
-	VFMADD231PS  Z0, Z3, Z22
-	VFMADD231PS  Z1, Z3, Z23
-	VBROADCASTSS 32(CX), Z4
-	VFMADD231PS  Z0, Z4, Z24
-	VFMADD231PS  Z1, Z4, Z25
-	ADDQ         $0x24, CX
-	ADDQ         $0x00000080, DX
-	DECQ         AX
-	JNZ          loop
-	MOVQ         BX, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z10, (AX)
-	VMOVUPS      Z11, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z12, (AX)
-	VMOVUPS      Z13, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z14, (AX)
-	VMOVUPS      Z15, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z16, (AX)
-	VMOVUPS      Z17, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z18, (AX)
-	VMOVUPS      Z19, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z20, (AX)
-	VMOVUPS      Z21, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z22, (AX)
-	VMOVUPS      Z23, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z24, (AX)
-	VMOVUPS      Z25, 64(AX)
-	VZEROUPPER
-	RET
-
-// func tile10AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile10AVX512(SB), NOSPLIT, $0-41
-	MOVQ       words+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       c+24(FP), BX
-	MOVQ       ldc+32(FP), SI
-	MOVB       add+40(FP), DI
-	SHLQ       $0x02, SI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	VPXORD     Z24, Z24, Z24
-	VPXORD     Z25, Z25, Z25
-	VPXORD     Z26, Z26, Z26
-	VPXORD     Z27, Z27, Z27
-	TESTB      DI, DI
-	JNZ        load
-	IMUL3Q     $0x0a, SI, DI
-	ADDQ       BX, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	JMP        loop
-
-load:
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z8
-	VMOVUPS 64(DI), Z9
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z10
-	VMOVUPS 64(DI), Z11
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z12
-	VMOVUPS 64(DI), Z13
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z14
-	VMOVUPS 64(DI), Z15
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z16
-	VMOVUPS 64(DI), Z17
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z18
-	VMOVUPS 64(DI), Z19
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z20
-	VMOVUPS 64(DI), Z21
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z22
-	VMOVUPS 64(DI), Z23
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z24
-	VMOVUPS 64(DI), Z25
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z26
-	VMOVUPS 64(DI), Z27
-
-loop:
-	VMOVUPS      (DX), Z0
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX), Z2
-	VFMADD231PS  Z0, Z2, Z8
-	VFMADD231PS  Z1, Z2, Z9
-	VBROADCASTSS 4(CX), Z3
-	VFMADD231PS  Z0, Z3, Z10
-	VFMADD231PS  Z1, Z3, Z11
-	VBROADCASTSS 8(CX), Z4
-	VFMADD231PS  Z0, Z4, Z12
-	VFMADD231PS  Z1, Z4, Z13
-	VBROADCASTSS 12(CX), Z5
-	VFMADD231PS  Z0, Z5, Z14
-	VFMADD231PS  Z1, Z5, Z15
-	VBROADCASTSS 16(CX), Z6
-	VFMADD231PS  Z0, Z6, Z16
-	VFMADD231PS  Z1, Z6, Z17
-	VBROADCASTSS 20(CX), Z7
-	VFMADD231PS  Z0, Z7, Z18
-	VFMADD231PS  Z1, Z7, Z19
-	VBROADCASTSS 24(CX), Z2
-	VFMADD231PS  Z0, Z2, Z20
-	VFMADD231PS  Z1, Z2, Z21
-	VBROADCASTSS 28(CX), Z3
-	VFMADD231PS  Z0, Z3, Z22
-	VFMADD231PS  Z1, Z3, Z23
-	VBROADCASTSS 32(CX), Z4
-	VFMADD231PS  Z0, Z4, Z24
-	VFMADD231PS  Z1, Z4, Z25
-	VBROADCASTSS 36(CX), Z5
-	VFMADD231PS  Z0, Z5, Z26
-	VFMADD231PS  Z1, Z5, Z27
-	ADDQ         $0x28, CX
-	ADDQ         $0x00000080, DX
-	DECQ         AX
-	JNZ          loop
-	MOVQ         BX, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z10, (AX)
-	VMOVUPS      Z11, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z12, (AX)
-	VMOVUPS      Z13, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z14, (AX)
-	VMOVUPS      Z15, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z16, (AX)
-	VMOVUPS      Z17, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z18, (AX)
-	VMOVUPS      Z19, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z20, (AX)
-	VMOVUPS      Z21, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z22, (AX)
-	VMOVUPS      Z23, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z24, (AX)
-	VMOVUPS      Z25, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z26, (AX)
-	VMOVUPS      Z27, 64(AX)
-	VZEROUPPER
-	RET
-
-// func tile11AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile11AVX512(SB), NOSPLIT, $0-41
-	MOVQ       words+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       c+24(FP), BX
-	MOVQ       ldc+32(FP), SI
-	MOVB       add+40(FP), DI
-	SHLQ       $0x02, SI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	VPXORD     Z24, Z24, Z24
-	VPXORD     Z25, Z25, Z25
-	VPXORD     Z26, Z26, Z26
-	VPXORD     Z27, Z27, Z27
-	VPXORD     Z28, Z28, Z28
-	VPXORD     Z29, Z29, Z29
-	TESTB      DI, DI
-	JNZ        load
-	IMUL3Q     $0x0b, SI, DI
-	ADDQ       BX, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	JMP        loop
-
-load:
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z8
-	VMOVUPS 64(DI), Z9
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z10
-	VMOVUPS 64(DI), Z11
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z12
-	VMOVUPS 64(DI), Z13
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z14
-	VMOVUPS 64(DI), Z15
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z16
-	VMOVUPS 64(DI), Z17
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z18
-	VMOVUPS 64(DI), Z19
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z20
-	VMOVUPS 64(DI), Z21
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z22
-	VMOVUPS 64(DI), Z23
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z24
-	VMOVUPS 64(DI), Z25
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z26
-	VMOVUPS 64(DI), Z27
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z28
-	VMOVUPS 64(DI), Z29
-
-loop:
-	VMOVUPS      (DX), Z0
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX), Z2
-	VFMADD231PS  Z0, Z2, Z8
-	VFMADD231PS  Z1, Z2, Z9
-	VBROADCASTSS 4(CX), Z3
-	VFMADD231PS  Z0, Z3, Z10
-	VFMADD231PS  Z1, Z3, Z11
-	VBROADCASTSS 8(CX), Z4
-	VFMADD231PS  Z0, Z4, Z12
-	VFMADD231PS  Z1, Z4, Z13
-	VBROADCASTSS 12(CX), Z5
-	VFMADD231PS  Z0, Z5, Z14
-	VFMADD231PS  Z1, Z5, Z15
-	VBROADCASTSS 16(CX), Z6
-	VFMADD231PS  Z0, Z6, Z16
-	VFMADD231PS  Z1, Z6, Z17
-	VBROADCASTSS 20(CX), Z7
-	VFMADD231PS  Z0, Z7, Z18
-	VFMADD231PS  Z1, Z7, Z19
-	VBROADCASTSS 24(CX), Z2
-	VFMADD231PS  Z0, Z2, Z20
-	VFMADD231PS  Z1, Z2, Z21
-	VBROADCASTSS 28(CX), Z3
-	VFMADD231PS  Z0, Z3, Z22
-	VFMADD231PS  Z1, Z3, Z23
-	VBROADCASTSS 32(CX), Z4
-	VFMADD231PS  Z0, Z4, Z24
-	VFMADD231PS  Z1, Z4, Z25
-	VBROADCASTSS 36(CX), Z5
-	VFMADD231PS  Z0, Z5, Z26
-	VFMADD231PS  Z1, Z5, Z27
-	VBROADCASTSS 40(CX), Z6
-	VFMADD231PS  Z0, Z6, Z28
-	VFMADD231PS  Z1, Z6, Z29
-	ADDQ         $0x2c, CX
-	ADDQ         $0x00000080, DX
-	DECQ         AX
-	JNZ          loop
-	MOVQ         BX, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z10, (AX)
-	VMOVUPS      Z11, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z12, (AX)
-	VMOVUPS      Z13, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z14, (AX)
-	VMOVUPS      Z15, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z16, (AX)
-	VMOVUPS      Z17, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z18, (AX)
-	VMOVUPS      Z19, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z20, (AX)
-	VMOVUPS      Z21, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z22, (AX)
-	VMOVUPS      Z23, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z24, (AX)
-	VMOVUPS      Z25, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z26, (AX)
-	VMOVUPS      Z27, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z28, (AX)
-	VMOVUPS      Z29, 64(AX)
-	VZEROUPPER
-	RET
-
-// func tile12AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile12AVX512(SB), NOSPLIT, $0-41
-	MOVQ       words+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       c+24(FP), BX
-	MOVQ       ldc+32(FP), SI
-	MOVB       add+40(FP), DI
-	SHLQ       $0x02, SI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	VPXORD     Z10, Z10, Z10
-	VPXORD     Z11, Z11, Z11
-	VPXORD     Z12, Z12, Z12
-	VPXORD     Z13, Z13, Z13
-	VPXORD     Z14, Z14, Z14
-	VPXORD     Z15, Z15, Z15
-	VPXORD     Z16, Z16, Z16
-	VPXORD     Z17, Z17, Z17
-	VPXORD     Z18, Z18, Z18
-	VPXORD     Z19, Z19, Z19
-	VPXORD     Z20, Z20, Z20
-	VPXORD     Z21, Z21, Z21
-	VPXORD     Z22, Z22, Z22
-	VPXORD     Z23, Z23, Z23
-	VPXORD     Z24, Z24, Z24
-	VPXORD     Z25, Z25, Z25
-	VPXORD     Z26, Z26, Z26
-	VPXORD     Z27, Z27, Z27
-	VPXORD     Z28, Z28, Z28
-	VPXORD     Z29, Z29, Z29
-	VPXORD     Z30, Z30, Z30
-	VPXORD     Z31, Z31, Z31
-	TESTB      DI, DI
-	JNZ        load
-	IMUL3Q     $0x0c, SI, DI
-	ADDQ       BX, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	ADDQ       SI, DI
-	PREFETCHT0 (DI)
-	PREFETCHT0 64(DI)
-	JMP        loop
-
-load:
-	MOVQ    BX, DI
-	VMOVUPS (DI), Z8
-	VMOVUPS 64(DI), Z9
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z10
-	VMOVUPS 64(DI), Z11
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z12
-	VMOVUPS 64(DI), Z13
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z14
-	VMOVUPS 64(DI), Z15
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z16
-	VMOVUPS 64(DI), Z17
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z18
-	VMOVUPS 64(DI), Z19
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z20
-	VMOVUPS 64(DI), Z21
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z22
-	VMOVUPS 64(DI), Z23
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z24
-	VMOVUPS 64(DI), Z25
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z26
-	VMOVUPS 64(DI), Z27
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z28
-	VMOVUPS 64(DI), Z29
-	ADDQ    SI, DI
-	VMOVUPS (DI), Z30
-	VMOVUPS 64(DI), Z31
-
-loop:
-	VMOVUPS      (DX), Z0
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX), Z2
-	VFMADD231PS  Z0, Z2, Z8
-	VFMADD231PS  Z1, Z2, Z9
-	VBROADCASTSS 4(CX), Z3
-	VFMADD231PS  Z0, Z3, Z10
-	VFMADD231PS  Z1, Z3, Z11
-	VBROADCASTSS 8(CX), Z4
-	VFMADD231PS  Z0, Z4, Z12
-	VFMADD231PS  Z1, Z4, Z13
-	VBROADCASTSS 12(CX), Z5
-	VFMADD231PS  Z0, Z5, Z14
-	VFMADD231PS  Z1, Z5, Z15
-	VBROADCASTSS 16(CX), Z6
-	VFMADD231PS  Z0, Z6, Z16
-	VFMADD231PS  Z1, Z6, Z17
-	VBROADCASTSS 20(CX), Z7
-	VFMADD231PS  Z0, Z7, Z18
-	VFMADD231PS  Z1, Z7, Z19
-	VBROADCASTSS 24(CX), Z2
-	VFMADD231PS  Z0, Z2, Z20
-	VFMADD231PS  Z1, Z2, Z21
-	VBROADCASTSS 28(CX), Z3
-	VFMADD231PS  Z0, Z3, Z22
-	VFMADD231PS  Z1, Z3, Z23
-	VBROADCASTSS 32(CX), Z4
-	VFMADD231PS  Z0, Z4, Z24
-	VFMADD231PS  Z1, Z4, Z25
-	VBROADCASTSS 36(CX), Z5
-	VFMADD231PS  Z0, Z5, Z26
-	VFMADD231PS  Z1, Z5, Z27
-	VBROADCASTSS 40(CX), Z6
-	VFMADD231PS  Z0, Z6, Z28
-	VFMADD231PS  Z1, Z6, Z29
-	VBROADCASTSS 44(CX), Z7
-	VFMADD231PS  Z0, Z7, Z30
-	VFMADD231PS  Z1, Z7, Z31
-	ADDQ         $0x30, CX
-	ADDQ         $0x00000080, DX
-	DECQ         AX
-	JNZ          loop
-	MOVQ         BX, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z10, (AX)
-	VMOVUPS      Z11, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z12, (AX)
-	VMOVUPS      Z13, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z14, (AX)
-	VMOVUPS      Z15, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z16, (AX)
-	VMOVUPS      Z17, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z18, (AX)
-	VMOVUPS      Z19, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z20, (AX)
-	VMOVUPS      Z21, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z22, (AX)
-	VMOVUPS      Z23, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z24, (AX)
-	VMOVUPS      Z25, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z26, (AX)
-	VMOVUPS      Z27, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z28, (AX)
-	VMOVUPS      Z29, 64(AX)
-	ADDQ         SI, AX
-	VMOVUPS      Z30, (AX)
-	VMOVUPS      Z31, 64(AX)
-	VZEROUPPER
-	RET
-
-// func tile1BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·tile1BF16AVX512(SB), NOSPLIT, $0-41
-	MOVQ       words+0(FP), AX
-	MOVQ       a+8(FP), CX
-	MOVQ       b+16(FP), DX
-	MOVQ       c+24(FP), BX
-	MOVQ       ldc+32(FP), SI
-	MOVB       add+40(FP), DI
-	SHLQ       $0x02, SI
-	VPXORD     Z8, Z8, Z8
-	VPXORD     Z9, Z9, Z9
-	TESTB      DI, DI
-	JNZ        load
-	IMUL3Q     $0x01, SI, SI
-	ADDQ       BX, SI
-	PREFETCHT0 (SI)
-	PREFETCHT0 64(SI)
-	JMP        loop
-
-load:
-	MOVQ    BX, SI
-	VMOVUPS (SI), Z8
-	VMOVUPS 64(SI), Z9
-
-loop:
-	VMOVUPS      (DX), Z0
-	VMOVUPS      64(DX), Z1
-	VBROADCASTSS (CX), Z2
-	BYTE         $0x62
-	BYTE         $0x72
-	BYTE         $0x7e
-	BYTE         $0x48
-	BYTE         $0x52
-	BYTE         $0xc2
-	BYTE         $0x62
-	BYTE         $0x72
-	BYTE         $0x76
-	BYTE         $0x48
-	BYTE         $0x52
-	BYTE         $0xca
-	ADDQ         $0x04, CX
-	ADDQ         $0x00000080, DX
-	DECQ         AX
-	JNZ          loop
-	MOVQ         BX, AX
-	VMOVUPS      Z8, (AX)
-	VMOVUPS      Z9, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -1543,6 +302,177 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z10, (AX)
 	VMOVUPS      Z11, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half2AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half2AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x02, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half2BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half2BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x02, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 4(CX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	ADDQ         $0x08, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func tile3AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile3AVX512(SB), NOSPLIT, $0-41
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x03, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VFMADD231PS  Z1, Z2, Z9
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VFMADD231PS  Z1, Z3, Z11
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VFMADD231PS  Z1, Z4, Z13
+	ADDQ         $0x0c, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -1642,6 +572,214 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z12, (AX)
 	VMOVUPS      Z13, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half3AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half3AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x03, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	ADDQ         $0x0c, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half3BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half3BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x03, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 4(CX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	ADDQ         $0x0c, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func tile4AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile4AVX512(SB), NOSPLIT, $0-41
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x04, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VFMADD231PS  Z1, Z2, Z9
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VFMADD231PS  Z1, Z3, Z11
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VFMADD231PS  Z1, Z4, Z13
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VFMADD231PS  Z1, Z5, Z15
+	ADDQ         $0x10, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, (AX)
+	VMOVUPS      Z15, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -1765,6 +903,251 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z14, (AX)
 	VMOVUPS      Z15, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half4AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half4AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x04, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	ADDQ         $0x10, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half4BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half4BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x04, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 4(CX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	VBROADCASTSS 12(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	ADDQ         $0x10, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func tile5AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile5AVX512(SB), NOSPLIT, $0-41
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x05, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VFMADD231PS  Z1, Z2, Z9
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VFMADD231PS  Z1, Z3, Z11
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VFMADD231PS  Z1, Z4, Z13
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VFMADD231PS  Z1, Z5, Z15
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VFMADD231PS  Z1, Z6, Z17
+	ADDQ         $0x14, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, (AX)
+	VMOVUPS      Z15, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -1912,6 +1295,288 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z16, (AX)
 	VMOVUPS      Z17, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half5AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half5AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x05, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	ADDQ         $0x14, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half5BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half5BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x05, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 4(CX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	VBROADCASTSS 12(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	VBROADCASTSS 16(CX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	ADDQ         $0x14, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func tile6AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile6AVX512(SB), NOSPLIT, $0-41
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x06, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z18
+	VMOVUPS 64(DI), Z19
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VFMADD231PS  Z1, Z2, Z9
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VFMADD231PS  Z1, Z3, Z11
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VFMADD231PS  Z1, Z4, Z13
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VFMADD231PS  Z1, Z5, Z15
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VFMADD231PS  Z1, Z6, Z17
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VFMADD231PS  Z1, Z7, Z19
+	ADDQ         $0x18, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, (AX)
+	VMOVUPS      Z15, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, (AX)
+	VMOVUPS      Z19, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -2083,6 +1748,325 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z18, (AX)
 	VMOVUPS      Z19, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half6AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half6AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x06, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	ADDQ         $0x18, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half6BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half6BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x06, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 4(CX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	VBROADCASTSS 12(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	VBROADCASTSS 16(CX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	VBROADCASTSS 20(CX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	ADDQ         $0x18, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func tile7AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile7AVX512(SB), NOSPLIT, $0-41
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x07, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z18
+	VMOVUPS 64(DI), Z19
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VFMADD231PS  Z1, Z2, Z9
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VFMADD231PS  Z1, Z3, Z11
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VFMADD231PS  Z1, Z4, Z13
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VFMADD231PS  Z1, Z5, Z15
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VFMADD231PS  Z1, Z6, Z17
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VFMADD231PS  Z1, Z7, Z19
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VFMADD231PS  Z1, Z2, Z21
+	ADDQ         $0x1c, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, (AX)
+	VMOVUPS      Z15, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, (AX)
+	VMOVUPS      Z19, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      Z21, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -2278,6 +2262,362 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z20, (AX)
 	VMOVUPS      Z21, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half7AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half7AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x07, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	ADDQ         $0x1c, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half7BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half7BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x07, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 4(CX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	VBROADCASTSS 12(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	VBROADCASTSS 16(CX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	VBROADCASTSS 20(CX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	VBROADCASTSS 24(CX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	ADDQ         $0x1c, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func tile8AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile8AVX512(SB), NOSPLIT, $0-41
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x08, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z18
+	VMOVUPS 64(DI), Z19
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z22
+	VMOVUPS 64(DI), Z23
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VFMADD231PS  Z1, Z2, Z9
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VFMADD231PS  Z1, Z3, Z11
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VFMADD231PS  Z1, Z4, Z13
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VFMADD231PS  Z1, Z5, Z15
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VFMADD231PS  Z1, Z6, Z17
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VFMADD231PS  Z1, Z7, Z19
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VFMADD231PS  Z1, Z2, Z21
+	VBROADCASTSS 28(CX), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VFMADD231PS  Z1, Z3, Z23
+	ADDQ         $0x20, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, (AX)
+	VMOVUPS      Z15, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, (AX)
+	VMOVUPS      Z19, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      Z21, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, (AX)
+	VMOVUPS      Z23, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -2497,6 +2837,399 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z22, (AX)
 	VMOVUPS      Z23, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half8AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half8AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z22, Z22, Z22
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x08, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z22
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 28(CX), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	ADDQ         $0x20, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half8BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half8BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z22, Z22, Z22
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x08, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z22
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 4(CX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	VBROADCASTSS 12(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	VBROADCASTSS 16(CX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	VBROADCASTSS 20(CX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	VBROADCASTSS 24(CX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 28(CX), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	ADDQ         $0x20, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func tile9AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile9AVX512(SB), NOSPLIT, $0-41
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x09, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z18
+	VMOVUPS 64(DI), Z19
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z22
+	VMOVUPS 64(DI), Z23
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z24
+	VMOVUPS 64(DI), Z25
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VFMADD231PS  Z1, Z2, Z9
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VFMADD231PS  Z1, Z3, Z11
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VFMADD231PS  Z1, Z4, Z13
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VFMADD231PS  Z1, Z5, Z15
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VFMADD231PS  Z1, Z6, Z17
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VFMADD231PS  Z1, Z7, Z19
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VFMADD231PS  Z1, Z2, Z21
+	VBROADCASTSS 28(CX), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VFMADD231PS  Z1, Z3, Z23
+	VBROADCASTSS 32(CX), Z4
+	VFMADD231PS  Z0, Z4, Z24
+	VFMADD231PS  Z1, Z4, Z25
+	ADDQ         $0x24, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, (AX)
+	VMOVUPS      Z15, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, (AX)
+	VMOVUPS      Z19, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      Z21, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, (AX)
+	VMOVUPS      Z23, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, (AX)
+	VMOVUPS      Z25, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -2740,6 +3473,436 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z24, (AX)
 	VMOVUPS      Z25, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half9AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half9AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z24, Z24, Z24
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x09, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z22
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z24
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 28(CX), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 32(CX), Z4
+	VFMADD231PS  Z0, Z4, Z24
+	ADDQ         $0x24, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half9BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half9BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z24, Z24, Z24
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x09, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z22
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z24
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 4(CX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	VBROADCASTSS 12(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	VBROADCASTSS 16(CX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	VBROADCASTSS 20(CX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	VBROADCASTSS 24(CX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 28(CX), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 32(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc4
+	ADDQ         $0x24, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func tile10AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile10AVX512(SB), NOSPLIT, $0-41
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0a, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z18
+	VMOVUPS 64(DI), Z19
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z22
+	VMOVUPS 64(DI), Z23
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z24
+	VMOVUPS 64(DI), Z25
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z26
+	VMOVUPS 64(DI), Z27
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VFMADD231PS  Z1, Z2, Z9
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VFMADD231PS  Z1, Z3, Z11
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VFMADD231PS  Z1, Z4, Z13
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VFMADD231PS  Z1, Z5, Z15
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VFMADD231PS  Z1, Z6, Z17
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VFMADD231PS  Z1, Z7, Z19
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VFMADD231PS  Z1, Z2, Z21
+	VBROADCASTSS 28(CX), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VFMADD231PS  Z1, Z3, Z23
+	VBROADCASTSS 32(CX), Z4
+	VFMADD231PS  Z0, Z4, Z24
+	VFMADD231PS  Z1, Z4, Z25
+	VBROADCASTSS 36(CX), Z5
+	VFMADD231PS  Z0, Z5, Z26
+	VFMADD231PS  Z1, Z5, Z27
+	ADDQ         $0x28, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, (AX)
+	VMOVUPS      Z15, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, (AX)
+	VMOVUPS      Z19, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      Z21, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, (AX)
+	VMOVUPS      Z23, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, (AX)
+	VMOVUPS      Z25, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z26, (AX)
+	VMOVUPS      Z27, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -3007,6 +4170,473 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z26, (AX)
 	VMOVUPS      Z27, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half10AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half10AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z26, Z26, Z26
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0a, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z22
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z24
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z26
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 28(CX), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 32(CX), Z4
+	VFMADD231PS  Z0, Z4, Z24
+	VBROADCASTSS 36(CX), Z5
+	VFMADD231PS  Z0, Z5, Z26
+	ADDQ         $0x28, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z26, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half10BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half10BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z26, Z26, Z26
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0a, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z22
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z24
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z26
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 4(CX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	VBROADCASTSS 12(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	VBROADCASTSS 16(CX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	VBROADCASTSS 20(CX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	VBROADCASTSS 24(CX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 28(CX), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 32(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc4
+	VBROADCASTSS 36(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd5
+	ADDQ         $0x28, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z26, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func tile11AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile11AVX512(SB), NOSPLIT, $0-41
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z29, Z29, Z29
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0b, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z18
+	VMOVUPS 64(DI), Z19
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z22
+	VMOVUPS 64(DI), Z23
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z24
+	VMOVUPS 64(DI), Z25
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z26
+	VMOVUPS 64(DI), Z27
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z28
+	VMOVUPS 64(DI), Z29
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VFMADD231PS  Z1, Z2, Z9
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VFMADD231PS  Z1, Z3, Z11
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VFMADD231PS  Z1, Z4, Z13
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VFMADD231PS  Z1, Z5, Z15
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VFMADD231PS  Z1, Z6, Z17
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VFMADD231PS  Z1, Z7, Z19
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VFMADD231PS  Z1, Z2, Z21
+	VBROADCASTSS 28(CX), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VFMADD231PS  Z1, Z3, Z23
+	VBROADCASTSS 32(CX), Z4
+	VFMADD231PS  Z0, Z4, Z24
+	VFMADD231PS  Z1, Z4, Z25
+	VBROADCASTSS 36(CX), Z5
+	VFMADD231PS  Z0, Z5, Z26
+	VFMADD231PS  Z1, Z5, Z27
+	VBROADCASTSS 40(CX), Z6
+	VFMADD231PS  Z0, Z6, Z28
+	VFMADD231PS  Z1, Z6, Z29
+	ADDQ         $0x2c, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, (AX)
+	VMOVUPS      Z15, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, (AX)
+	VMOVUPS      Z19, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      Z21, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, (AX)
+	VMOVUPS      Z23, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, (AX)
+	VMOVUPS      Z25, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z26, (AX)
+	VMOVUPS      Z27, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z28, (AX)
+	VMOVUPS      Z29, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -3298,6 +4928,510 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z28, (AX)
 	VMOVUPS      Z29, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half11AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half11AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z28, Z28, Z28
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0b, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z22
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z24
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z26
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z28
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 28(CX), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 32(CX), Z4
+	VFMADD231PS  Z0, Z4, Z24
+	VBROADCASTSS 36(CX), Z5
+	VFMADD231PS  Z0, Z5, Z26
+	VBROADCASTSS 40(CX), Z6
+	VFMADD231PS  Z0, Z6, Z28
+	ADDQ         $0x2c, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z26, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z28, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half11BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half11BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z28, Z28, Z28
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0b, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z22
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z24
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z26
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z28
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 4(CX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	VBROADCASTSS 12(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	VBROADCASTSS 16(CX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	VBROADCASTSS 20(CX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	VBROADCASTSS 24(CX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 28(CX), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 32(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc4
+	VBROADCASTSS 36(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd5
+	VBROADCASTSS 40(CX), Z6
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe6
+	ADDQ         $0x2c, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z26, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z28, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func tile12AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tile12AVX512(SB), NOSPLIT, $0-41
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVB       add+40(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z31, Z31, Z31
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0c, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	JMP        loop
+
+load:
+	MOVQ    BX, DI
+	VMOVUPS (DI), Z8
+	VMOVUPS 64(DI), Z9
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z10
+	VMOVUPS 64(DI), Z11
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z12
+	VMOVUPS 64(DI), Z13
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z14
+	VMOVUPS 64(DI), Z15
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z16
+	VMOVUPS 64(DI), Z17
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z18
+	VMOVUPS 64(DI), Z19
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z20
+	VMOVUPS 64(DI), Z21
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z22
+	VMOVUPS 64(DI), Z23
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z24
+	VMOVUPS 64(DI), Z25
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z26
+	VMOVUPS 64(DI), Z27
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z28
+	VMOVUPS 64(DI), Z29
+	ADDQ    SI, DI
+	VMOVUPS (DI), Z30
+	VMOVUPS 64(DI), Z31
+
+loop:
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VFMADD231PS  Z1, Z2, Z9
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VFMADD231PS  Z1, Z3, Z11
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VFMADD231PS  Z1, Z4, Z13
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VFMADD231PS  Z1, Z5, Z15
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VFMADD231PS  Z1, Z6, Z17
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VFMADD231PS  Z1, Z7, Z19
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VFMADD231PS  Z1, Z2, Z21
+	VBROADCASTSS 28(CX), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VFMADD231PS  Z1, Z3, Z23
+	VBROADCASTSS 32(CX), Z4
+	VFMADD231PS  Z0, Z4, Z24
+	VFMADD231PS  Z1, Z4, Z25
+	VBROADCASTSS 36(CX), Z5
+	VFMADD231PS  Z0, Z5, Z26
+	VFMADD231PS  Z1, Z5, Z27
+	VBROADCASTSS 40(CX), Z6
+	VFMADD231PS  Z0, Z6, Z28
+	VFMADD231PS  Z1, Z6, Z29
+	VBROADCASTSS 44(CX), Z7
+	VFMADD231PS  Z0, Z7, Z30
+	VFMADD231PS  Z1, Z7, Z31
+	ADDQ         $0x30, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, (AX)
+	VMOVUPS      Z9, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, (AX)
+	VMOVUPS      Z11, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, (AX)
+	VMOVUPS      Z13, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, (AX)
+	VMOVUPS      Z15, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, (AX)
+	VMOVUPS      Z17, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, (AX)
+	VMOVUPS      Z19, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, (AX)
+	VMOVUPS      Z21, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, (AX)
+	VMOVUPS      Z23, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, (AX)
+	VMOVUPS      Z25, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z26, (AX)
+	VMOVUPS      Z27, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z28, (AX)
+	VMOVUPS      Z29, 64(AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z30, (AX)
+	VMOVUPS      Z31, 64(AX)
 	VZEROUPPER
 	RET
 
@@ -3613,6 +5747,338 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z30, (AX)
 	VMOVUPS      Z31, 64(AX)
+	VZEROUPPER
+	RET
+
+// func half12AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half12AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z30, Z30, Z30
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0c, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z22
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z24
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z26
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z28
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z30
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	VFMADD231PS  Z0, Z2, Z8
+	VBROADCASTSS 4(CX), Z3
+	VFMADD231PS  Z0, Z3, Z10
+	VBROADCASTSS 8(CX), Z4
+	VFMADD231PS  Z0, Z4, Z12
+	VBROADCASTSS 12(CX), Z5
+	VFMADD231PS  Z0, Z5, Z14
+	VBROADCASTSS 16(CX), Z6
+	VFMADD231PS  Z0, Z6, Z16
+	VBROADCASTSS 20(CX), Z7
+	VFMADD231PS  Z0, Z7, Z18
+	VBROADCASTSS 24(CX), Z2
+	VFMADD231PS  Z0, Z2, Z20
+	VBROADCASTSS 28(CX), Z3
+	VFMADD231PS  Z0, Z3, Z22
+	VBROADCASTSS 32(CX), Z4
+	VFMADD231PS  Z0, Z4, Z24
+	VBROADCASTSS 36(CX), Z5
+	VFMADD231PS  Z0, Z5, Z26
+	VBROADCASTSS 40(CX), Z6
+	VFMADD231PS  Z0, Z6, Z28
+	VBROADCASTSS 44(CX), Z7
+	VFMADD231PS  Z0, Z7, Z30
+	ADDQ         $0x30, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z26, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z28, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z30, K1, (AX)
+	VZEROUPPER
+	RET
+
+// func half12BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·half12BF16AVX512(SB), NOSPLIT, $0-45
+	MOVQ       words+0(FP), AX
+	MOVQ       a+8(FP), CX
+	MOVQ       b+16(FP), DX
+	MOVQ       c+24(FP), BX
+	MOVQ       ldc+32(FP), SI
+	MOVL       mask+40(FP), DI
+	KMOVW      DI, K1
+	MOVB       add+44(FP), DI
+	SHLQ       $0x02, SI
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z30, Z30, Z30
+	TESTB      DI, DI
+	JNZ        load
+	IMUL3Q     $0x0c, SI, DI
+	ADDQ       BX, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	ADDQ       SI, DI
+	PREFETCHT0 (DI)
+	JMP        loop
+
+load:
+	MOVQ      BX, DI
+	VMOVUPS.Z (DI), K1, Z8
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z10
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z12
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z14
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z16
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z18
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z20
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z22
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z24
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z26
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z28
+	ADDQ      SI, DI
+	VMOVUPS.Z (DI), K1, Z30
+
+loop:
+	VMOVUPS      (DX), Z0
+	VBROADCASTSS (CX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	VBROADCASTSS 4(CX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	VBROADCASTSS 12(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	VBROADCASTSS 16(CX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	VBROADCASTSS 20(CX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	VBROADCASTSS 24(CX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	VBROADCASTSS 28(CX), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 32(CX), Z4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc4
+	VBROADCASTSS 36(CX), Z5
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd5
+	VBROADCASTSS 40(CX), Z6
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe6
+	VBROADCASTSS 44(CX), Z7
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf7
+	ADDQ         $0x30, CX
+	ADDQ         $0x00000080, DX
+	DECQ         AX
+	JNZ          loop
+	MOVQ         BX, AX
+	VMOVUPS      Z8, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z10, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z12, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z14, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z16, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z18, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z20, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z22, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z24, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z26, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z28, K1, (AX)
+	ADDQ         SI, AX
+	VMOVUPS      Z30, K1, (AX)
 	VZEROUPPER
 	RET
 
@@ -5025,6 +7491,374 @@ panels1:
 	JNZ       panels1
 
 done:
+	VZEROUPPER
+	RET
+
+// func expAVX512(n int, dst *float32, src *float32, scale float32, shift float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·expAVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVSS        scale+24(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        shift+28(FP), X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0xc2aeac4f, BX
+	VPBROADCASTD BX, Z2
+	MOVL         $0x42b20000, BX
+	VPBROADCASTD BX, Z3
+	MOVL         $0xc2b00000, BX
+	VPBROADCASTD BX, Z4
+	MOVL         $0x3fb8aa3b, BX
+	VPBROADCASTD BX, Z5
+	MOVL         $0x3f318000, BX
+	VPBROADCASTD BX, Z6
+	MOVL         $0xb95e8083, BX
+	VPBROADCASTD BX, Z7
+	MOVL         $0x3f800000, BX
+	VPBROADCASTD BX, Z8
+	MOVL         $0x39506967, BX
+	VPBROADCASTD BX, Z9
+	MOVL         $0x3ab743ce, BX
+	VPBROADCASTD BX, Z10
+	MOVL         $0x3c088908, BX
+	VPBROADCASTD BX, Z11
+	MOVL         $0x3d2aa9c1, BX
+	VPBROADCASTD BX, Z12
+	MOVL         $0x3e2aaaaa, BX
+	VPBROADCASTD BX, Z13
+	MOVL         $0x3f000000, BX
+	VPBROADCASTD BX, Z14
+
+loop:
+	VMOVUPS      (DX), Z15
+	VMULPS       Z15, Z0, Z15
+	VSUBPS       Z1, Z15, Z15
+	VCMPPS       $0x05, Z2, Z15, K1
+	VMINPS       Z15, Z3, Z15
+	VMAXPS       Z15, Z4, Z15
+	VMULPS       Z5, Z15, Z16
+	VRNDSCALEPS  $0x00, Z16, Z16
+	VFNMADD231PS Z6, Z16, Z15
+	VFNMADD231PS Z7, Z16, Z15
+	VMOVAPS      Z9, Z17
+	VFMADD213PS  Z10, Z15, Z17
+	VFMADD213PS  Z11, Z15, Z17
+	VFMADD213PS  Z12, Z15, Z17
+	VFMADD213PS  Z13, Z15, Z17
+	VFMADD213PS  Z14, Z15, Z17
+	VMULPS       Z15, Z15, Z18
+	VFMADD213PS  Z15, Z18, Z17
+	VADDPS       Z8, Z17, Z17
+	VSCALEFPS.Z  Z16, Z17, K1, Z17
+	VMOVUPS      Z17, (CX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	SUBQ         $0x10, AX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func expSumAVX512(n int, x *float32, lanes *float32, scale float32, shift float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·expSumAVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVSS        scale+24(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        shift+28(FP), X1
+	VBROADCASTSS X1, Z1
+	MOVL         $0xc2aeac4f, DX
+	VPBROADCASTD DX, Z2
+	MOVL         $0x42b20000, DX
+	VPBROADCASTD DX, Z3
+	MOVL         $0xc2b00000, DX
+	VPBROADCASTD DX, Z4
+	MOVL         $0x3fb8aa3b, DX
+	VPBROADCASTD DX, Z5
+	MOVL         $0x3f318000, DX
+	VPBROADCASTD DX, Z6
+	MOVL         $0xb95e8083, DX
+	VPBROADCASTD DX, Z7
+	MOVL         $0x3f800000, DX
+	VPBROADCASTD DX, Z8
+	MOVL         $0x39506967, DX
+	VPBROADCASTD DX, Z9
+	MOVL         $0x3ab743ce, DX
+	VPBROADCASTD DX, Z10
+	MOVL         $0x3c088908, DX
+	VPBROADCASTD DX, Z11
+	MOVL         $0x3d2aa9c1, DX
+	VPBROADCASTD DX, Z12
+	MOVL         $0x3e2aaaaa, DX
+	VPBROADCASTD DX, Z13
+	MOVL         $0x3f000000, DX
+	VPBROADCASTD DX, Z14
+	MOVQ         lanes+16(FP), DX
+	VMOVUPS      (DX), Z15
+
+loop:
+	VMOVUPS      (CX), Z16
+	VMULPS       Z16, Z0, Z16
+	VSUBPS       Z1, Z16, Z16
+	VCMPPS       $0x05, Z2, Z16, K1
+	VMINPS       Z16, Z3, Z16
+	VMAXPS       Z16, Z4, Z16
+	VMULPS       Z5, Z16, Z17
+	VRNDSCALEPS  $0x00, Z17, Z17
+	VFNMADD231PS Z6, Z17, Z16
+	VFNMADD231PS Z7, Z17, Z16
+	VMOVAPS      Z9, Z18
+	VFMADD213PS  Z10, Z16, Z18
+	VFMADD213PS  Z11, Z16, Z18
+	VFMADD213PS  Z12, Z16, Z18
+	VFMADD213PS  Z13, Z16, Z18
+	VFMADD213PS  Z14, Z16, Z18
+	VMULPS       Z16, Z16, Z19
+	VFMADD213PS  Z16, Z19, Z18
+	VADDPS       Z8, Z18, Z18
+	VSCALEFPS.Z  Z17, Z18, K1, Z18
+	VADDPS       Z18, Z15, Z15
+	VMOVUPS      Z18, (CX)
+	ADDQ         $0x40, CX
+	SUBQ         $0x10, AX
+	JNZ          loop
+	VMOVUPS      Z15, (DX)
+	VZEROUPPER
+	RET
+
+// func softmaxBackwardAVX512(n int, p *float32, dp *float32, scale float32, lse float32, mean float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·softmaxBackwardAVX512(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         p+8(FP), CX
+	MOVQ         dp+16(FP), DX
+	MOVSS        scale+24(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVSS        lse+28(FP), X1
+	VBROADCASTSS X1, Z1
+	MOVSS        mean+32(FP), X2
+	VBROADCASTSS X2, Z2
+	MOVL         $0xc2aeac4f, BX
+	VPBROADCASTD BX, Z3
+	MOVL         $0x42b20000, BX
+	VPBROADCASTD BX, Z4
+	MOVL         $0xc2b00000, BX
+	VPBROADCASTD BX, Z5
+	MOVL         $0x3fb8aa3b, BX
+	VPBROADCASTD BX, Z6
+	MOVL         $0x3f318000, BX
+	VPBROADCASTD BX, Z7
+	MOVL         $0xb95e8083, BX
+	VPBROADCASTD BX, Z8
+	MOVL         $0x3f800000, BX
+	VPBROADCASTD BX, Z9
+	MOVL         $0x39506967, BX
+	VPBROADCASTD BX, Z10
+	MOVL         $0x3ab743ce, BX
+	VPBROADCASTD BX, Z11
+	MOVL         $0x3c088908, BX
+	VPBROADCASTD BX, Z12
+	MOVL         $0x3d2aa9c1, BX
+	VPBROADCASTD BX, Z13
+	MOVL         $0x3e2aaaaa, BX
+	VPBROADCASTD BX, Z14
+	MOVL         $0x3f000000, BX
+	VPBROADCASTD BX, Z15
+
+loop:
+	VMOVUPS      (CX), Z16
+	VMULPS       Z16, Z0, Z16
+	VSUBPS       Z1, Z16, Z16
+	VCMPPS       $0x05, Z3, Z16, K1
+	VMINPS       Z16, Z4, Z16
+	VMAXPS       Z16, Z5, Z16
+	VMULPS       Z6, Z16, Z17
+	VRNDSCALEPS  $0x00, Z17, Z17
+	VFNMADD231PS Z7, Z17, Z16
+	VFNMADD231PS Z8, Z17, Z16
+	VMOVAPS      Z10, Z18
+	VFMADD213PS  Z11, Z16, Z18
+	VFMADD213PS  Z12, Z16, Z18
+	VFMADD213PS  Z13, Z16, Z18
+	VFMADD213PS  Z14, Z16, Z18
+	VFMADD213PS  Z15, Z16, Z18
+	VMULPS       Z16, Z16, Z19
+	VFMADD213PS  Z16, Z19, Z18
+	VADDPS       Z9, Z18, Z18
+	VSCALEFPS.Z  Z17, Z18, K1, Z18
+	VMOVUPS      Z18, (CX)
+	VMOVUPS      (DX), Z16
+	VSUBPS       Z2, Z16, Z16
+	VMULPS       Z16, Z18, Z16
+	VMULPS       Z0, Z16, Z16
+	VMOVUPS      Z16, (DX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	SUBQ         $0x10, AX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func swigluAVX512(n int, y *float32, gate *float32, up *float32, scale float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·swigluAVX512(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         gate+16(FP), DX
+	MOVQ         up+24(FP), BX
+	MOVSS        scale+32(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x80000000, SI
+	VPBROADCASTD SI, Z1
+	MOVL         $0xc2aeac4f, SI
+	VPBROADCASTD SI, Z2
+	MOVL         $0x42b20000, SI
+	VPBROADCASTD SI, Z3
+	MOVL         $0xc2b00000, SI
+	VPBROADCASTD SI, Z4
+	MOVL         $0x3fb8aa3b, SI
+	VPBROADCASTD SI, Z5
+	MOVL         $0x3f318000, SI
+	VPBROADCASTD SI, Z6
+	MOVL         $0xb95e8083, SI
+	VPBROADCASTD SI, Z7
+	MOVL         $0x3f800000, SI
+	VPBROADCASTD SI, Z8
+	MOVL         $0x39506967, SI
+	VPBROADCASTD SI, Z9
+	MOVL         $0x3ab743ce, SI
+	VPBROADCASTD SI, Z10
+	MOVL         $0x3c088908, SI
+	VPBROADCASTD SI, Z11
+	MOVL         $0x3d2aa9c1, SI
+	VPBROADCASTD SI, Z12
+	MOVL         $0x3e2aaaaa, SI
+	VPBROADCASTD SI, Z13
+	MOVL         $0x3f000000, SI
+	VPBROADCASTD SI, Z14
+
+loop:
+	VMOVUPS      (DX), Z15
+	VMOVUPS      (BX), Z16
+	VXORPS       Z1, Z15, Z17
+	VCMPPS       $0x05, Z2, Z17, K1
+	VMINPS       Z17, Z3, Z17
+	VMAXPS       Z17, Z4, Z17
+	VMULPS       Z5, Z17, Z18
+	VRNDSCALEPS  $0x00, Z18, Z18
+	VFNMADD231PS Z6, Z18, Z17
+	VFNMADD231PS Z7, Z18, Z17
+	VMOVAPS      Z9, Z19
+	VFMADD213PS  Z10, Z17, Z19
+	VFMADD213PS  Z11, Z17, Z19
+	VFMADD213PS  Z12, Z17, Z19
+	VFMADD213PS  Z13, Z17, Z19
+	VFMADD213PS  Z14, Z17, Z19
+	VMULPS       Z17, Z17, Z20
+	VFMADD213PS  Z17, Z20, Z19
+	VADDPS       Z8, Z19, Z19
+	VSCALEFPS.Z  Z18, Z19, K1, Z19
+	VADDPS       Z8, Z19, Z17
+	VDIVPS       Z17, Z8, Z17
+	VMULPS       Z15, Z17, Z15
+	VMULPS       Z16, Z15, Z15
+	VMULPS       Z15, Z0, Z15
+	VMOVUPS      Z15, (CX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, BX
+	SUBQ         $0x10, AX
+	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func swigluBackwardAVX512(n int, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, lanes *float32, scale float32)
+// Requires: AVX, AVX512DQ, AVX512F, SSE
+TEXT ·swigluBackwardAVX512(SB), NOSPLIT, $0-60
+	MOVQ         n+0(FP), AX
+	MOVQ         dGate+8(FP), CX
+	MOVQ         dUp+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         gate+32(FP), SI
+	MOVQ         up+40(FP), DI
+	MOVSS        scale+56(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x80000000, R8
+	VPBROADCASTD R8, Z1
+	MOVL         $0xc2aeac4f, R8
+	VPBROADCASTD R8, Z2
+	MOVL         $0x42b20000, R8
+	VPBROADCASTD R8, Z3
+	MOVL         $0xc2b00000, R8
+	VPBROADCASTD R8, Z4
+	MOVL         $0x3fb8aa3b, R8
+	VPBROADCASTD R8, Z5
+	MOVL         $0x3f318000, R8
+	VPBROADCASTD R8, Z6
+	MOVL         $0xb95e8083, R8
+	VPBROADCASTD R8, Z7
+	MOVL         $0x3f800000, R8
+	VPBROADCASTD R8, Z8
+	MOVL         $0x39506967, R8
+	VPBROADCASTD R8, Z9
+	MOVL         $0x3ab743ce, R8
+	VPBROADCASTD R8, Z10
+	MOVL         $0x3c088908, R8
+	VPBROADCASTD R8, Z11
+	MOVL         $0x3d2aa9c1, R8
+	VPBROADCASTD R8, Z12
+	MOVL         $0x3e2aaaaa, R8
+	VPBROADCASTD R8, Z13
+	MOVL         $0x3f000000, R8
+	VPBROADCASTD R8, Z14
+	MOVQ         lanes+48(FP), R8
+	VMOVUPS      (R8), Z15
+
+loop:
+	VMOVUPS      (SI), Z16
+	VMOVUPS      (BX), Z17
+	VMOVUPS      (DI), Z18
+	VXORPS       Z1, Z16, Z19
+	VCMPPS       $0x05, Z2, Z19, K1
+	VMINPS       Z19, Z3, Z19
+	VMAXPS       Z19, Z4, Z19
+	VMULPS       Z5, Z19, Z20
+	VRNDSCALEPS  $0x00, Z20, Z20
+	VFNMADD231PS Z6, Z20, Z19
+	VFNMADD231PS Z7, Z20, Z19
+	VMOVAPS      Z9, Z21
+	VFMADD213PS  Z10, Z19, Z21
+	VFMADD213PS  Z11, Z19, Z21
+	VFMADD213PS  Z12, Z19, Z21
+	VFMADD213PS  Z13, Z19, Z21
+	VFMADD213PS  Z14, Z19, Z21
+	VMULPS       Z19, Z19, Z22
+	VFMADD213PS  Z19, Z22, Z21
+	VADDPS       Z8, Z21, Z21
+	VSCALEFPS.Z  Z20, Z21, K1, Z21
+	VADDPS       Z8, Z21, Z19
+	VDIVPS       Z19, Z8, Z19
+	VMULPS       Z16, Z19, Z16
+	VMULPS       Z18, Z16, Z20
+	VFMADD231PS  Z20, Z17, Z15
+	VMULPS       Z0, Z17, Z17
+	VSUBPS       Z19, Z8, Z20
+	VFMADD213PS  Z19, Z16, Z20
+	VMULPS       Z16, Z17, Z16
+	VMOVUPS      Z16, (DX)
+	VMULPS       Z17, Z18, Z16
+	VMULPS       Z20, Z16, Z16
+	VMOVUPS      Z16, (CX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	SUBQ         $0x10, AX
+	JNZ          loop
+	VMOVUPS      Z15, (R8)
 	VZEROUPPER
 	RET
 

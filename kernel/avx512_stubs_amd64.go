@@ -9,120 +9,240 @@ package kernel
 //go:noescape
 func tile1AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
-// tile2AVX512 computes 2 rows and 32 columns of C from packed panels.
-//
-//go:noescape
-func tile2AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-
-// tile3AVX512 computes 3 rows and 32 columns of C from packed panels.
-//
-//go:noescape
-func tile3AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-
-// tile4AVX512 computes 4 rows and 32 columns of C from packed panels.
-//
-//go:noescape
-func tile4AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-
-// tile5AVX512 computes 5 rows and 32 columns of C from packed panels.
-//
-//go:noescape
-func tile5AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-
-// tile6AVX512 computes 6 rows and 32 columns of C from packed panels.
-//
-//go:noescape
-func tile6AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-
-// tile7AVX512 computes 7 rows and 32 columns of C from packed panels.
-//
-//go:noescape
-func tile7AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-
-// tile8AVX512 computes 8 rows and 32 columns of C from packed panels.
-//
-//go:noescape
-func tile8AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-
-// tile9AVX512 computes 9 rows and 32 columns of C from packed panels.
-//
-//go:noescape
-func tile9AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-
-// tile10AVX512 computes 10 rows and 32 columns of C from packed panels.
-//
-//go:noescape
-func tile10AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-
-// tile11AVX512 computes 11 rows and 32 columns of C from packed panels.
-//
-//go:noescape
-func tile11AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-
-// tile12AVX512 computes 12 rows and 32 columns of C from packed panels.
-//
-//go:noescape
-func tile12AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
-
 // tile1BF16AVX512 computes 1 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile1BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// half1AVX512 computes 1 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half1AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half1BF16AVX512 computes 1 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half1BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// tile2AVX512 computes 2 rows and 32 columns of C from packed panels.
+//
+//go:noescape
+func tile2AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile2BF16AVX512 computes 2 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile2BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// half2AVX512 computes 2 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half2AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half2BF16AVX512 computes 2 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half2BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// tile3AVX512 computes 3 rows and 32 columns of C from packed panels.
+//
+//go:noescape
+func tile3AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
 // tile3BF16AVX512 computes 3 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile3BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// half3AVX512 computes 3 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half3AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half3BF16AVX512 computes 3 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half3BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// tile4AVX512 computes 4 rows and 32 columns of C from packed panels.
+//
+//go:noescape
+func tile4AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile4BF16AVX512 computes 4 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile4BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// half4AVX512 computes 4 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half4AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half4BF16AVX512 computes 4 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half4BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// tile5AVX512 computes 5 rows and 32 columns of C from packed panels.
+//
+//go:noescape
+func tile5AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
 // tile5BF16AVX512 computes 5 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile5BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// half5AVX512 computes 5 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half5AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half5BF16AVX512 computes 5 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half5BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// tile6AVX512 computes 6 rows and 32 columns of C from packed panels.
+//
+//go:noescape
+func tile6AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile6BF16AVX512 computes 6 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile6BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// half6AVX512 computes 6 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half6AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half6BF16AVX512 computes 6 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half6BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// tile7AVX512 computes 7 rows and 32 columns of C from packed panels.
+//
+//go:noescape
+func tile7AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
 // tile7BF16AVX512 computes 7 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile7BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// half7AVX512 computes 7 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half7AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half7BF16AVX512 computes 7 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half7BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// tile8AVX512 computes 8 rows and 32 columns of C from packed panels.
+//
+//go:noescape
+func tile8AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile8BF16AVX512 computes 8 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile8BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// half8AVX512 computes 8 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half8AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half8BF16AVX512 computes 8 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half8BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// tile9AVX512 computes 9 rows and 32 columns of C from packed panels.
+//
+//go:noescape
+func tile9AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
 // tile9BF16AVX512 computes 9 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile9BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// half9AVX512 computes 9 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half9AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half9BF16AVX512 computes 9 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half9BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// tile10AVX512 computes 10 rows and 32 columns of C from packed panels.
+//
+//go:noescape
+func tile10AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
 // tile10BF16AVX512 computes 10 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile10BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// half10AVX512 computes 10 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half10AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half10BF16AVX512 computes 10 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half10BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// tile11AVX512 computes 11 rows and 32 columns of C from packed panels.
+//
+//go:noescape
+func tile11AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
 // tile11BF16AVX512 computes 11 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile11BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// half11AVX512 computes 11 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half11AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half11BF16AVX512 computes 11 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half11BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// tile12AVX512 computes 12 rows and 32 columns of C from packed panels.
+//
+//go:noescape
+func tile12AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
 // tile12BF16AVX512 computes 12 rows and 32 columns of C from packed panels of pairs of bfloat16.
 //
 //go:noescape
 func tile12BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// half12AVX512 computes 12 rows and the columns that mask names of C from packed panels.
+//
+//go:noescape
+func half12AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
+
+// half12BF16AVX512 computes 12 rows and the columns that mask names of C from packed panels of pairs of bfloat16.
+//
+//go:noescape
+func half12BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
 
 // rowPackedAVX512 adds a·b to 128 elements of c: a has k elements, b four panels of 32 columns, stride elements apart.
 //
@@ -164,6 +284,31 @@ func packRowsBF16AVX512(k int, dst *float32, step int, panel int, src *float32, 
 //
 //go:noescape
 func packWideRowsBF16AVX512(k int, dst *float32, step int, panel int, src *float32, ld int, panels int, width int, load uint32, store uint32)
+
+// expAVX512 sets dst = e^(scale·src - shift).
+//
+//go:noescape
+func expAVX512(n int, dst *float32, src *float32, scale float32, shift float32)
+
+// expSumAVX512 sets x = e^(scale·x - shift) and adds it up in 16 lanes.
+//
+//go:noescape
+func expSumAVX512(n int, x *float32, lanes *float32, scale float32, shift float32)
+
+// softmaxBackwardAVX512 sets p = e^(scale·p - lse) and dp = p·(dp - mean)·scale.
+//
+//go:noescape
+func softmaxBackwardAVX512(n int, p *float32, dp *float32, scale float32, lse float32, mean float32)
+
+// swigluAVX512 sets y = silu(gate)·up·scale.
+//
+//go:noescape
+func swigluAVX512(n int, y *float32, gate *float32, up *float32, scale float32)
+
+// swigluBackwardAVX512 sets the gradients of gate and up in silu(gate)·up·scale, and adds dy·silu(gate)·up up in 16 lanes.
+//
+//go:noescape
+func swigluBackwardAVX512(n int, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, lanes *float32, scale float32)
 
 // fmaLoopAVX512 does 24 independent multiply-adds of 16 elements in each round.
 //

@@ -20,7 +20,8 @@ const (
 )
 
 // Product is C = op(A, B), or C += with Accumulate. LDA, LDB and LDC are the elements from a row to the next. C overlaps
-// neither A nor B. Packed, where it is not nil, is B packed beforehand, with the same Op and Precision.
+// neither A nor B. Packed, where it is not nil, is B packed beforehand, with the same Op and Precision; it may have more columns
+// and k's, of which the first N and K count.
 type Product struct {
 	M, N, K    int
 	A          []float32
@@ -44,7 +45,7 @@ func (p *Product) check(op Op) {
 	}
 	b := fits(p.B, br, bc, p.LDB)
 	if p.Packed != nil {
-		b = p.Packed.n == p.N && p.Packed.k == p.K
+		b = p.Packed.n >= p.N && p.Packed.k >= p.K
 	}
 	if p.M < 0 || p.N < 0 || p.K < 0 || !fits(p.A, ar, ac, p.LDA) || !b || !fits(p.C, p.M, p.N, p.LDC) {
 		panic(fmt.Sprintf("kernel: product %d x %d x %d of slices of %d (rows of %d), %d (%d) and %d (%d) elements",
@@ -147,8 +148,12 @@ func (ws *Workspace) multiply(im *gemmImpl, p *Product, kc, height int, a, b []f
 	}
 }
 
-// edge computes a tile that has only cols columns: the whole is computed beside C.
+// edge computes a tile that has only cols columns: half a tile, or the whole beside C.
 func (ws *Workspace) edge(im *gemmImpl, p *Product, words int, a, b []float32, i, j, rows, cols int, add bool) {
+	if im.half != nil && cols <= im.nr/2 {
+		im.half(rows, words, a, b, p.C[i*p.LDC+j:], p.LDC, cols, add)
+		return
+	}
 	t := ws.tile[:rows*im.nr]
 	if add {
 		for r := range rows {
@@ -179,6 +184,8 @@ type gemmImpl struct {
 	// tile adds the product of packed panels of rows, at most mr, and nr columns to C, or overwrites C with it where add is
 	// false: one accumulator for each output, k ascending.
 	tile func(rows, words int, a, b, c []float32, ldc int, add bool)
+	// half is tile for the first cols columns alone, at most nr/2; nil where there is none.
+	half func(rows, words int, a, b, c []float32, ldc, cols int, add bool)
 	// packRows lays kc rows of panels·width columns out as so many panels; of each only the first cols columns are read, the
 	// others being zero.
 	packRows func(dst, src []float32, ld, kc, panels, cols, width int)

@@ -7,7 +7,8 @@ package kernel
 // avx512Gemm gives the bits that avx2Gemm gives: both fuse each step of each sum.
 var avx512Gemm = gemmImpl{
 	name: "avx512", mr: 12, nr: 32, depth: 1,
-	tile:        tileAVX512,
+	tile:        tiles512.run,
+	half:        halves512.run,
 	packRows:    packRows512,
 	packColumns: packColumns512,
 	round:       avx2Gemm.round,
@@ -21,71 +22,45 @@ var avx512Gemm = gemmImpl{
 // the least normal one count as zero.
 var avx512BF16Gemm = gemmImpl{
 	name: "avx512bf16", mr: 12, nr: 32, depth: 2,
-	tile:        tileBF16AVX512,
+	tile:        tilesBF16.run,
+	half:        halvesBF16.run,
 	packRows:    packRowsBF16,
 	packColumns: packColumnsBF16,
 }
 
-func tileAVX512(rows, words int, a, b, c []float32, ldc int, add bool) {
+// tileFunc is a tile of full width, halfFunc one of up to 16 columns.
+type (
+	tileFunc func(words int, a, b, c *float32, ldc int, add bool)
+	halfFunc func(words int, a, b, c *float32, ldc int, mask uint32, add bool)
+
+	tileTable [13]tileFunc
+	halfTable [13]halfFunc
+)
+
+// The tiles by their numbers of rows.
+var (
+	tiles512 = tileTable{nil,
+		tile1AVX512, tile2AVX512, tile3AVX512, tile4AVX512, tile5AVX512, tile6AVX512,
+		tile7AVX512, tile8AVX512, tile9AVX512, tile10AVX512, tile11AVX512, tile12AVX512}
+	halves512 = halfTable{nil,
+		half1AVX512, half2AVX512, half3AVX512, half4AVX512, half5AVX512, half6AVX512,
+		half7AVX512, half8AVX512, half9AVX512, half10AVX512, half11AVX512, half12AVX512}
+	tilesBF16 = tileTable{nil,
+		tile1BF16AVX512, tile2BF16AVX512, tile3BF16AVX512, tile4BF16AVX512, tile5BF16AVX512, tile6BF16AVX512,
+		tile7BF16AVX512, tile8BF16AVX512, tile9BF16AVX512, tile10BF16AVX512, tile11BF16AVX512, tile12BF16AVX512}
+	halvesBF16 = halfTable{nil,
+		half1BF16AVX512, half2BF16AVX512, half3BF16AVX512, half4BF16AVX512, half5BF16AVX512, half6BF16AVX512,
+		half7BF16AVX512, half8BF16AVX512, half9BF16AVX512, half10BF16AVX512, half11BF16AVX512, half12BF16AVX512}
+)
+
+func (tiles *tileTable) run(rows, words int, a, b, c []float32, ldc int, add bool) {
 	_, _, _ = a[rows*words-1], b[32*words-1], c[(rows-1)*ldc+31]
-	pa, pb, pc := &a[0], &b[0], &c[0]
-	switch rows {
-	case 12:
-		tile12AVX512(words, pa, pb, pc, ldc, add)
-	case 11:
-		tile11AVX512(words, pa, pb, pc, ldc, add)
-	case 10:
-		tile10AVX512(words, pa, pb, pc, ldc, add)
-	case 9:
-		tile9AVX512(words, pa, pb, pc, ldc, add)
-	case 8:
-		tile8AVX512(words, pa, pb, pc, ldc, add)
-	case 7:
-		tile7AVX512(words, pa, pb, pc, ldc, add)
-	case 6:
-		tile6AVX512(words, pa, pb, pc, ldc, add)
-	case 5:
-		tile5AVX512(words, pa, pb, pc, ldc, add)
-	case 4:
-		tile4AVX512(words, pa, pb, pc, ldc, add)
-	case 3:
-		tile3AVX512(words, pa, pb, pc, ldc, add)
-	case 2:
-		tile2AVX512(words, pa, pb, pc, ldc, add)
-	case 1:
-		tile1AVX512(words, pa, pb, pc, ldc, add)
-	}
+	tiles[rows](words, &a[0], &b[0], &c[0], ldc, add)
 }
 
-func tileBF16AVX512(rows, words int, a, b, c []float32, ldc int, add bool) {
-	_, _, _ = a[rows*words-1], b[32*words-1], c[(rows-1)*ldc+31]
-	pa, pb, pc := &a[0], &b[0], &c[0]
-	switch rows {
-	case 12:
-		tile12BF16AVX512(words, pa, pb, pc, ldc, add)
-	case 11:
-		tile11BF16AVX512(words, pa, pb, pc, ldc, add)
-	case 10:
-		tile10BF16AVX512(words, pa, pb, pc, ldc, add)
-	case 9:
-		tile9BF16AVX512(words, pa, pb, pc, ldc, add)
-	case 8:
-		tile8BF16AVX512(words, pa, pb, pc, ldc, add)
-	case 7:
-		tile7BF16AVX512(words, pa, pb, pc, ldc, add)
-	case 6:
-		tile6BF16AVX512(words, pa, pb, pc, ldc, add)
-	case 5:
-		tile5BF16AVX512(words, pa, pb, pc, ldc, add)
-	case 4:
-		tile4BF16AVX512(words, pa, pb, pc, ldc, add)
-	case 3:
-		tile3BF16AVX512(words, pa, pb, pc, ldc, add)
-	case 2:
-		tile2BF16AVX512(words, pa, pb, pc, ldc, add)
-	case 1:
-		tile1BF16AVX512(words, pa, pb, pc, ldc, add)
-	}
+func (halves *halfTable) run(rows, words int, a, b, c []float32, ldc, cols int, add bool) {
+	_, _, _ = a[rows*words-1], b[32*words-1], c[(rows-1)*ldc+cols-1]
+	halves[rows](words, &a[0], &b[0], &c[0], ldc, columns(cols), add)
 }
 
 // columns is a mask of the first n lanes, at most 16.

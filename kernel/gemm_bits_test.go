@@ -14,7 +14,7 @@ func TestEveryTileHeight(t *testing.T) {
 		rng := rand.New(rand.NewPCG(7, 8))
 		ws := NewWorkspace()
 		for m := 1; m <= 13; m++ {
-			for _, n := range []int{16, 32, 45} {
+			for _, n := range []int{16, 32, 45, 61} {
 				for _, k := range []int{1, 2, 8, 19} {
 					for _, prec := range []Precision{F32, BF16} {
 						for _, op := range ops {

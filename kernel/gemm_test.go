@@ -99,10 +99,33 @@ func TestGemm(t *testing.T) {
 					if !sameBits(p.C, packed.C) {
 						t.Errorf("%v %v precision %d: with B packed beforehand C has other bits", op, s, prec)
 					}
+					packed.C = slices.Clone(before)
+					packed.Packed = packedLonger(op, prec, p)
+					ws.Gemm(op, prec, packed)
+					if !sameBits(p.C, packed.C) {
+						t.Errorf("%v %v precision %d: with more of B packed beforehand C has other bits", op, s, prec)
+					}
 				}
 			}
 		}
 	})
+}
+
+// packedLonger packs p's B with more columns and k's after it.
+func packedLonger(op Op, prec Precision, p Product) *Packed {
+	rows, cols := p.N, p.K
+	if op != NT {
+		rows, cols = p.K, p.N
+	}
+	const more = 35
+	b := make([]float32, (rows+more)*(cols+more))
+	for i := range b {
+		b[i] = 3
+	}
+	for i := range rows {
+		copy(b[i*(cols+more):][:cols], p.B[min(i*p.LDB, len(p.B)):])
+	}
+	return Pack(op, prec, p.N+more, p.K+more, b, cols+more)
 }
 
 func sameBits(a, b []float32) bool {

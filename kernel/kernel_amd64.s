@@ -1008,52 +1008,55 @@ DATA signs<>+24(SB)/4, $0x80000000
 DATA signs<>+28(SB)/4, $0x00000000
 GLOBL signs<>(SB), RODATA|NOPTR, $32
 
-// func swigluAVX2(n int, y *float32, gate *float32, up *float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·swigluAVX2(SB), NOSPLIT, $0-32
-	MOVQ n+0(FP), AX
-	MOVQ y+8(FP), CX
-	MOVQ gate+16(FP), DX
-	MOVQ up+24(FP), BX
+// func swigluAVX2(n int, y *float32, gate *float32, up *float32, scale float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·swigluAVX2(SB), NOSPLIT, $0-36
+	MOVQ         n+0(FP), AX
+	MOVQ         y+8(FP), CX
+	MOVQ         gate+16(FP), DX
+	MOVQ         up+24(FP), BX
+	MOVSS        scale+32(FP), X0
+	VBROADCASTSS X0, Y0
 
 loop:
-	VMOVUPS      (DX), Y0
-	VMOVUPS      (BX), Y1
-	VXORPS       s80000000<>+0(SB), Y0, Y2
-	VCMPPS       $0x05, fc2aeac4f<>+0(SB), Y2, Y3
-	VMOVUPS      f42b20000<>+0(SB), Y4
-	VMINPS       Y2, Y4, Y2
-	VMOVUPS      fc2b00000<>+0(SB), Y4
-	VMAXPS       Y2, Y4, Y2
-	VMULPS       f3fb8aa3b<>+0(SB), Y2, Y4
-	VROUNDPS     $0x00, Y4, Y4
-	VFNMADD231PS f3f318000<>+0(SB), Y4, Y2
-	VFNMADD231PS fb95e8083<>+0(SB), Y4, Y2
-	VMOVUPS      f39506967<>+0(SB), Y5
-	VFMADD213PS  f3ab743ce<>+0(SB), Y2, Y5
-	VFMADD213PS  f3c088908<>+0(SB), Y2, Y5
-	VFMADD213PS  f3d2aa9c1<>+0(SB), Y2, Y5
-	VFMADD213PS  f3e2aaaaa<>+0(SB), Y2, Y5
-	VFMADD213PS  f3f000000<>+0(SB), Y2, Y5
-	VMULPS       Y2, Y2, Y6
-	VFMADD213PS  Y2, Y6, Y5
-	VADDPS       f3f800000<>+0(SB), Y5, Y2
-	VCVTPS2DQ    Y4, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
+	VMOVUPS      (DX), Y1
+	VMOVUPS      (BX), Y2
+	VXORPS       s80000000<>+0(SB), Y1, Y3
+	VCMPPS       $0x05, fc2aeac4f<>+0(SB), Y3, Y4
+	VMOVUPS      f42b20000<>+0(SB), Y5
+	VMINPS       Y3, Y5, Y3
+	VMOVUPS      fc2b00000<>+0(SB), Y5
+	VMAXPS       Y3, Y5, Y3
+	VMULPS       f3fb8aa3b<>+0(SB), Y3, Y5
+	VROUNDPS     $0x00, Y5, Y5
+	VFNMADD231PS f3f318000<>+0(SB), Y5, Y3
+	VFNMADD231PS fb95e8083<>+0(SB), Y5, Y3
+	VMOVUPS      f39506967<>+0(SB), Y6
+	VFMADD213PS  f3ab743ce<>+0(SB), Y3, Y6
+	VFMADD213PS  f3c088908<>+0(SB), Y3, Y6
+	VFMADD213PS  f3d2aa9c1<>+0(SB), Y3, Y6
+	VFMADD213PS  f3e2aaaaa<>+0(SB), Y3, Y6
+	VFMADD213PS  f3f000000<>+0(SB), Y3, Y6
+	VMULPS       Y3, Y3, Y7
+	VFMADD213PS  Y3, Y7, Y6
+	VADDPS       f3f800000<>+0(SB), Y6, Y3
+	VCVTPS2DQ    Y5, Y5
+	VPSRAD       $0x01, Y5, Y6
+	VPSUBD       Y6, Y5, Y5
+	VPADDD       i0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y3, Y3
 	VPADDD       i0000007f<>+0(SB), Y5, Y5
 	VPSLLD       $0x17, Y5, Y5
-	VMULPS       Y5, Y2, Y2
-	VPADDD       i0000007f<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y2, Y2
-	VANDPS       Y3, Y2, Y2
-	VADDPS       f3f800000<>+0(SB), Y2, Y2
-	VMOVUPS      f3f800000<>+0(SB), Y3
-	VDIVPS       Y2, Y3, Y2
-	VMULPS       Y0, Y2, Y0
-	VMULPS       Y1, Y0, Y0
-	VMOVUPS      Y0, (CX)
+	VMULPS       Y5, Y3, Y3
+	VANDPS       Y4, Y3, Y3
+	VADDPS       f3f800000<>+0(SB), Y3, Y3
+	VMOVUPS      f3f800000<>+0(SB), Y4
+	VDIVPS       Y3, Y4, Y3
+	VMULPS       Y1, Y3, Y1
+	VMULPS       Y2, Y1, Y1
+	VMULPS       Y1, Y0, Y1
+	VMOVUPS      Y1, (CX)
 	ADDQ         $0x20, CX
 	ADDQ         $0x20, DX
 	ADDQ         $0x20, BX
@@ -1062,68 +1065,150 @@ loop:
 	VZEROUPPER
 	RET
 
-// func swigluBackwardAVX2(n int, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32)
-// Requires: AVX, AVX2, FMA3
-TEXT ·swigluBackwardAVX2(SB), NOSPLIT, $0-48
-	MOVQ n+0(FP), AX
-	MOVQ dGate+8(FP), CX
-	MOVQ dUp+16(FP), DX
-	MOVQ dy+24(FP), BX
-	MOVQ gate+32(FP), SI
-	MOVQ up+40(FP), DI
+// func swigluBackwardAVX2(n int, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, lanes *float32, scale float32)
+// Requires: AVX, AVX2, FMA3, SSE
+TEXT ·swigluBackwardAVX2(SB), NOSPLIT, $0-60
+	MOVQ         n+0(FP), AX
+	MOVQ         dGate+8(FP), CX
+	MOVQ         dUp+16(FP), DX
+	MOVQ         dy+24(FP), BX
+	MOVQ         gate+32(FP), SI
+	MOVQ         up+40(FP), DI
+	MOVQ         lanes+48(FP), R8
+	MOVSS        scale+56(FP), X0
+	VBROADCASTSS X0, Y0
 
 loop:
-	VMOVUPS      (SI), Y0
-	VXORPS       s80000000<>+0(SB), Y0, Y1
-	VCMPPS       $0x05, fc2aeac4f<>+0(SB), Y1, Y2
-	VMOVUPS      f42b20000<>+0(SB), Y3
-	VMINPS       Y1, Y3, Y1
-	VMOVUPS      fc2b00000<>+0(SB), Y3
-	VMAXPS       Y1, Y3, Y1
-	VMULPS       f3fb8aa3b<>+0(SB), Y1, Y3
-	VROUNDPS     $0x00, Y3, Y3
-	VFNMADD231PS f3f318000<>+0(SB), Y3, Y1
-	VFNMADD231PS fb95e8083<>+0(SB), Y3, Y1
-	VMOVUPS      f39506967<>+0(SB), Y4
-	VFMADD213PS  f3ab743ce<>+0(SB), Y1, Y4
-	VFMADD213PS  f3c088908<>+0(SB), Y1, Y4
-	VFMADD213PS  f3d2aa9c1<>+0(SB), Y1, Y4
-	VFMADD213PS  f3e2aaaaa<>+0(SB), Y1, Y4
-	VFMADD213PS  f3f000000<>+0(SB), Y1, Y4
-	VMULPS       Y1, Y1, Y5
-	VFMADD213PS  Y1, Y5, Y4
-	VADDPS       f3f800000<>+0(SB), Y4, Y1
-	VCVTPS2DQ    Y3, Y3
-	VPSRAD       $0x01, Y3, Y4
-	VPSUBD       Y4, Y3, Y3
-	VPADDD       i0000007f<>+0(SB), Y4, Y4
-	VPSLLD       $0x17, Y4, Y4
-	VMULPS       Y4, Y1, Y1
-	VPADDD       i0000007f<>+0(SB), Y3, Y3
-	VPSLLD       $0x17, Y3, Y3
-	VMULPS       Y3, Y1, Y1
-	VANDPS       Y2, Y1, Y1
-	VADDPS       f3f800000<>+0(SB), Y1, Y1
-	VMOVUPS      f3f800000<>+0(SB), Y2
-	VDIVPS       Y1, Y2, Y1
+	VMOVUPS      (SI), Y1
 	VMOVUPS      (BX), Y2
 	VMOVUPS      (DI), Y3
-	VMULPS       Y0, Y1, Y0
-	VMOVUPS      f3f800000<>+0(SB), Y4
-	VSUBPS       Y1, Y4, Y4
-	VFMADD213PS  Y1, Y0, Y4
-	VMULPS       Y0, Y2, Y0
-	VMOVUPS      Y0, (DX)
-	VMULPS       Y2, Y3, Y0
-	VMULPS       Y4, Y0, Y0
-	VMOVUPS      Y0, (CX)
-	ADDQ         $0x20, CX
-	ADDQ         $0x20, DX
-	ADDQ         $0x20, BX
-	ADDQ         $0x20, SI
-	ADDQ         $0x20, DI
-	SUBQ         $0x08, AX
+	VXORPS       s80000000<>+0(SB), Y1, Y4
+	VCMPPS       $0x05, fc2aeac4f<>+0(SB), Y4, Y5
+	VMOVUPS      f42b20000<>+0(SB), Y6
+	VMINPS       Y4, Y6, Y4
+	VMOVUPS      fc2b00000<>+0(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VMULPS       f3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS     $0x00, Y6, Y6
+	VFNMADD231PS f3f318000<>+0(SB), Y6, Y4
+	VFNMADD231PS fb95e8083<>+0(SB), Y6, Y4
+	VMOVUPS      f39506967<>+0(SB), Y7
+	VFMADD213PS  f3ab743ce<>+0(SB), Y4, Y7
+	VFMADD213PS  f3c088908<>+0(SB), Y4, Y7
+	VFMADD213PS  f3d2aa9c1<>+0(SB), Y4, Y7
+	VFMADD213PS  f3e2aaaaa<>+0(SB), Y4, Y7
+	VFMADD213PS  f3f000000<>+0(SB), Y4, Y7
+	VMULPS       Y4, Y4, Y8
+	VFMADD213PS  Y4, Y8, Y7
+	VADDPS       f3f800000<>+0(SB), Y7, Y4
+	VCVTPS2DQ    Y6, Y6
+	VPSRAD       $0x01, Y6, Y7
+	VPSUBD       Y7, Y6, Y6
+	VPADDD       i0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y4, Y4
+	VPADDD       i0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VANDPS       Y5, Y4, Y4
+	VADDPS       f3f800000<>+0(SB), Y4, Y4
+	VMOVUPS      f3f800000<>+0(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y1, Y4, Y1
+	VMOVUPS      (R8), Y5
+	VMULPS       Y3, Y1, Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      Y5, (R8)
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      f3f800000<>+0(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VFMADD213PS  Y4, Y1, Y5
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      Y1, (DX)
+	VMULPS       Y2, Y3, Y1
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      Y1, (CX)
+	VMOVUPS      32(SI), Y1
+	VMOVUPS      32(BX), Y2
+	VMOVUPS      32(DI), Y3
+	VXORPS       s80000000<>+0(SB), Y1, Y4
+	VCMPPS       $0x05, fc2aeac4f<>+0(SB), Y4, Y5
+	VMOVUPS      f42b20000<>+0(SB), Y6
+	VMINPS       Y4, Y6, Y4
+	VMOVUPS      fc2b00000<>+0(SB), Y6
+	VMAXPS       Y4, Y6, Y4
+	VMULPS       f3fb8aa3b<>+0(SB), Y4, Y6
+	VROUNDPS     $0x00, Y6, Y6
+	VFNMADD231PS f3f318000<>+0(SB), Y6, Y4
+	VFNMADD231PS fb95e8083<>+0(SB), Y6, Y4
+	VMOVUPS      f39506967<>+0(SB), Y7
+	VFMADD213PS  f3ab743ce<>+0(SB), Y4, Y7
+	VFMADD213PS  f3c088908<>+0(SB), Y4, Y7
+	VFMADD213PS  f3d2aa9c1<>+0(SB), Y4, Y7
+	VFMADD213PS  f3e2aaaaa<>+0(SB), Y4, Y7
+	VFMADD213PS  f3f000000<>+0(SB), Y4, Y7
+	VMULPS       Y4, Y4, Y8
+	VFMADD213PS  Y4, Y8, Y7
+	VADDPS       f3f800000<>+0(SB), Y7, Y4
+	VCVTPS2DQ    Y6, Y6
+	VPSRAD       $0x01, Y6, Y7
+	VPSUBD       Y7, Y6, Y6
+	VPADDD       i0000007f<>+0(SB), Y7, Y7
+	VPSLLD       $0x17, Y7, Y7
+	VMULPS       Y7, Y4, Y4
+	VPADDD       i0000007f<>+0(SB), Y6, Y6
+	VPSLLD       $0x17, Y6, Y6
+	VMULPS       Y6, Y4, Y4
+	VANDPS       Y5, Y4, Y4
+	VADDPS       f3f800000<>+0(SB), Y4, Y4
+	VMOVUPS      f3f800000<>+0(SB), Y5
+	VDIVPS       Y4, Y5, Y4
+	VMULPS       Y1, Y4, Y1
+	VMOVUPS      32(R8), Y5
+	VMULPS       Y3, Y1, Y6
+	VFMADD231PS  Y6, Y2, Y5
+	VMOVUPS      Y5, 32(R8)
+	VMULPS       Y0, Y2, Y2
+	VMOVUPS      f3f800000<>+0(SB), Y5
+	VSUBPS       Y4, Y5, Y5
+	VFMADD213PS  Y4, Y1, Y5
+	VMULPS       Y1, Y2, Y1
+	VMOVUPS      Y1, 32(DX)
+	VMULPS       Y2, Y3, Y1
+	VMULPS       Y5, Y1, Y1
+	VMOVUPS      Y1, 32(CX)
+	ADDQ         $0x40, CX
+	ADDQ         $0x40, DX
+	ADDQ         $0x40, BX
+	ADDQ         $0x40, SI
+	ADDQ         $0x40, DI
+	SUBQ         $0x10, AX
 	JNZ          loop
+	VZEROUPPER
+	RET
+
+// func scoreGradientAVX2(n int, dp *float32, p *float32, scale float32, mean float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·scoreGradientAVX2(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         dp+8(FP), CX
+	MOVQ         p+16(FP), DX
+	MOVSS        scale+24(FP), X0
+	VBROADCASTSS X0, Y0
+	MOVSS        mean+28(FP), X1
+	VBROADCASTSS X1, Y1
+
+loop:
+	VMOVUPS (CX), Y2
+	VSUBPS  Y1, Y2, Y2
+	VMOVUPS (DX), Y3
+	VMULPS  Y2, Y3, Y2
+	VMULPS  Y0, Y2, Y2
+	VMOVUPS Y2, (CX)
+	ADDQ    $0x20, CX
+	ADDQ    $0x20, DX
+	SUBQ    $0x08, AX
+	JNZ     loop
 	VZEROUPPER
 	RET
 

@@ -13,15 +13,20 @@ type Packed struct {
 
 // Pack lays B out as op has it: [n, k] for NT, [k, n] otherwise, rows ldb elements apart.
 func Pack(op Op, prec Precision, n, k int, b []float32, ldb int) *Packed {
-	p := Product{N: n, K: k, B: b, LDB: ldb}
+	packed := new(Packed)
+	packed.Pack(op, prec, n, k, b, ldb)
+	return packed
+}
+
+// Pack makes b anew, in the space that it has.
+func (b *Packed) Pack(op Op, prec Precision, n, k int, x []float32, ld int) {
+	p := Product{N: n, K: k, B: x, LDB: ld}
 	p.check(op)
 	im := current(prec)
-	packed := &Packed{n: n, k: k, im: im, prec: prec}
+	*b = Packed{n, k, im, prec, grow(b.data, roundUp(n, im.nr)*im.words(k))}
 	if n > 0 && k > 0 {
-		packed.data = make([]float32, roundUp(n, im.nr)*im.words(k))
-		packB(im, op, prec, &p, packed.data, 0, k, 0, n)
+		packB(im, op, prec, &p, b.data, 0, k, 0, n)
 	}
-	return packed
 }
 
 func (b *Packed) check(im *gemmImpl, prec Precision) {
@@ -82,7 +87,7 @@ func (ws *Workspace) rowPacked(im *gemmImpl, p *Product, m, n0, n1 int) int {
 	}
 	a := p.A[m*p.LDA : m*p.LDA+p.K]
 	for j := 0; j < n; j += width {
-		im.rowPacked(c[j:j+width], a, p.Packed.panel(n0+j, 0), im.nr*p.K)
+		im.rowPacked(c[j:j+width], a, p.Packed.panel(n0+j, 0), im.nr*p.Packed.k)
 	}
 	return n
 }

@@ -89,15 +89,21 @@ func sigmoidAVX2(n int, dst *float32, src *float32)
 //go:noescape
 func ropeAVX2(n int, x *float32, cos *float32, sin *float32, flip uint32)
 
-// swigluAVX2 sets y = silu(gate)·up.
+// swigluAVX2 sets y = silu(gate)·up·scale.
 //
 //go:noescape
-func swigluAVX2(n int, y *float32, gate *float32, up *float32)
+func swigluAVX2(n int, y *float32, gate *float32, up *float32, scale float32)
 
-// swigluBackwardAVX2 sets the gradients of gate and up.
+// swigluBackwardAVX2 sets the gradients of gate and up in silu(gate)·up·scale, and adds dy·silu(gate)·up up in 16 lanes.
+// n is a multiple of 16.
 //
 //go:noescape
-func swigluBackwardAVX2(n int, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32)
+func swigluBackwardAVX2(n int, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, lanes *float32, scale float32)
+
+// scoreGradientAVX2 sets dp = p·(dp - mean)·scale.
+//
+//go:noescape
+func scoreGradientAVX2(n int, dp *float32, p *float32, scale float32, mean float32)
 
 // sumAVX2 adds x up in 16 lanes. n is a multiple of 16.
 //

@@ -86,25 +86,30 @@ func Sigmoid(dst, src []float32) {
 
 func sigmoid(x float32) float32 { return 1 / (1 + exp32(-x)) }
 
-// SwiGLU sets y = silu(gate)·up with silu(x) = x·sigmoid(x).
-func SwiGLU(y, gate, up []float32) {
+// SwiGLU sets y = silu(gate)·up·scale with silu(x) = x·sigmoid(x).
+func SwiGLU(y, gate, up []float32, scale float32) {
 	sameLength("swiglu", len(y), len(gate), len(up))
-	for i := swigluBlocks(y, gate, up); i < len(y); i++ {
-		y[i] = float32(gate[i]*sigmoid(gate[i])) * up[i]
+	for i := swigluBlocks(y, gate, up, scale); i < len(y); i++ {
+		y[i] = float32(float32(gate[i]*sigmoid(gate[i]))*up[i]) * scale
 	}
 }
 
-// SwiGLUBackward sets the gradients of gate and up from that of y = silu(gate)·up:
+// SwiGLUBackward sets the gradients of gate and up from that of y = silu(gate)·up·scale, and returns the scale's own:
 //
-//	dup = dy·silu(gate)    dgate = dy·up·s·(1 + gate·(1 - s)), s = sigmoid(gate)
-func SwiGLUBackward(dGate, dUp, dy, gate, up []float32) {
+//	dup = dy·scale·silu(gate)    dgate = dy·scale·up·s·(1 + gate·(1 - s)), s = sigmoid(gate)    dscale = Σ dy·silu(gate)·up
+func SwiGLUBackward(dGate, dUp, dy, gate, up []float32, scale float32) (dscale float32) {
 	sameLength("swiglu backward", len(dy), len(dGate), len(dUp), len(gate), len(up))
-	for i := swigluBackwardBlocks(dGate, dUp, dy, gate, up); i < len(dy); i++ {
-		g, d, u := gate[i], dy[i], up[i]
+	var l [lanes]float32
+	for i := swigluBackwardBlocks(dGate, dUp, dy, gate, up, &l, scale); i < len(dy); i++ {
+		g, u := gate[i], up[i]
 		s := sigmoid(g)
-		dUp[i] = d * float32(g*s)
+		silu := float32(g * s)
+		l[i%lanes] += float32(dy[i] * float32(silu*u))
+		d := float32(dy[i] * scale)
+		dUp[i] = d * silu
 		dGate[i] = float32(d*u) * float32(s*(1+float32(g*(1-s))))
 	}
+	return reduce(&l)
 }
 
 // Softmax sets x = softmax(scale·x) and returns log Σ e^(scale·x). Entries may be -Inf, but not all. scale is positive.
@@ -112,11 +117,31 @@ func Softmax(x []float32, scale float32) (lse float32) {
 	if len(x) == 0 {
 		panic("kernel: softmax of no elements")
 	}
-	top := float32(scale * Max(x))
-	ExpScaled(x, x, scale, top)
-	sum := Sum(x)
+	top, sum := ExpSum(x, scale)
 	Scale(x, 1/sum)
 	return top + float32(math.Log(float64(sum)))
+}
+
+// ExpSum is the first half of Softmax: it sets x = e^(scale·x - top) with top = max(scale·x), and returns top and the new x's sum.
+func ExpSum(x []float32, scale float32) (top, sum float32) {
+	var l [lanes]float32
+	top = float32(scale * Max(x))
+	n := expSumBlocks(x, &l, scale, top)
+	ExpScaled(x[n:], x[n:], scale, top)
+	addLanes(&l, x, n)
+	return top, reduce(&l)
+}
+
+// SoftmaxBackward sets p = e^(scale·p - lse) and dp = p·(dp - mean)·scale: with p the scores before they are scaled, lse
+// what Softmax returned for them, dp the gradient of its result, and mean that of p·dp, dp becomes the scores' gradient.
+func SoftmaxBackward(p, dp []float32, scale, lse, mean float32) {
+	sameLength("softmax backward", len(p), len(dp))
+	n := softmaxBackwardBlocks(p, dp, scale, lse, mean)
+	p, dp = p[n:], dp[n:]
+	ExpScaled(p, p, scale, lse)
+	for i := scoreGradientBlocks(dp, p, scale, mean); i < len(p); i++ {
+		dp[i] = float32(p[i]*(dp[i]-mean)) * scale
+	}
 }
 
 // Max is the largest of x, -Inf of none.
@@ -141,13 +166,18 @@ func reduce(l *[lanes]float32) float32 {
 	return l[0]
 }
 
-// Sum adds up x.
-func Sum(x []float32) float32 {
-	var l [lanes]float32
-	n := sumBlocks(&l, x)
+// addLanes adds x up from element n on, a multiple of lanes.
+func addLanes(l *[lanes]float32, x []float32, n int) {
+	n += sumBlocks(l, x[n:])
 	for i := n; i < len(x); i++ {
 		l[i%lanes] += x[i]
 	}
+}
+
+// Sum adds up x.
+func Sum(x []float32) float32 {
+	var l [lanes]float32
+	addLanes(&l, x, 0)
 	return reduce(&l)
 }
 

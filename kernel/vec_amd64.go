@@ -11,10 +11,46 @@ func whole(n, by int) int {
 	return n / by * by
 }
 
+// whole512 is whole for vectors of 16.
+func whole512(n int) int {
+	if !useAVX512 {
+		return 0
+	}
+	return n &^ 15
+}
+
 func expBlocks(dst, src []float32, scale, shift float32) int {
-	n := whole(len(dst), 8)
+	n := whole512(len(dst))
 	if n > 0 {
-		expAVX2(n, &dst[0], &src[0], scale, shift)
+		expAVX512(n, &dst[0], &src[0], scale, shift)
+	}
+	rest := whole(len(dst)-n, 8)
+	if rest > 0 {
+		expAVX2(rest, &dst[n], &src[n], scale, shift)
+	}
+	return n + rest
+}
+
+func expSumBlocks(x []float32, l *[lanes]float32, scale, shift float32) int {
+	n := whole512(len(x))
+	if n > 0 {
+		expSumAVX512(n, &x[0], &l[0], scale, shift)
+	}
+	return n
+}
+
+func softmaxBackwardBlocks(p, dp []float32, scale, lse, mean float32) int {
+	n := whole512(len(p))
+	if n > 0 {
+		softmaxBackwardAVX512(n, &p[0], &dp[0], scale, lse, mean)
+	}
+	return n
+}
+
+func scoreGradientBlocks(dp, p []float32, scale, mean float32) int {
+	n := whole(len(p), 8)
+	if n > 0 {
+		scoreGradientAVX2(n, &dp[0], &p[0], scale, mean)
 	}
 	return n
 }
@@ -38,18 +74,26 @@ func ropeBlocks(x, cos, sin []float32, inverse bool) int {
 	return n
 }
 
-func swigluBlocks(y, gate, up []float32) int {
-	n := whole(len(y), 8)
+func swigluBlocks(y, gate, up []float32, scale float32) int {
+	n := whole512(len(y))
 	if n > 0 {
-		swigluAVX2(n, &y[0], &gate[0], &up[0])
+		swigluAVX512(n, &y[0], &gate[0], &up[0], scale)
 	}
-	return n
+	rest := whole(len(y)-n, 8)
+	if rest > 0 {
+		swigluAVX2(rest, &y[n], &gate[n], &up[n], scale)
+	}
+	return n + rest
 }
 
-func swigluBackwardBlocks(dGate, dUp, dy, gate, up []float32) int {
-	n := whole(len(dy), 8)
-	if n > 0 {
-		swigluBackwardAVX2(n, &dGate[0], &dUp[0], &dy[0], &gate[0], &up[0])
+func swigluBackwardBlocks(dGate, dUp, dy, gate, up []float32, l *[lanes]float32, scale float32) int {
+	n := whole(len(dy), lanes)
+	switch {
+	case n == 0:
+	case useAVX512:
+		swigluBackwardAVX512(n, &dGate[0], &dUp[0], &dy[0], &gate[0], &up[0], &l[0], scale)
+	default:
+		swigluBackwardAVX2(n, &dGate[0], &dUp[0], &dy[0], &gate[0], &up[0], &l[0], scale)
 	}
 	return n
 }

@@ -4,11 +4,16 @@ package kernel
 
 // Without assembly the functions of vec.go do everything.
 
-func expBlocks(dst, src []float32, scale, shift float32) int            { return 0 }
-func sigmoidBlocks(dst, src []float32) int                              { return 0 }
-func ropeBlocks(x, cos, sin []float32, inverse bool) int                { return 0 }
-func swigluBlocks(y, gate, up []float32) int                            { return 0 }
-func swigluBackwardBlocks(dGate, dUp, dy, gate, up []float32) int       { return 0 }
+func expBlocks(dst, src []float32, scale, shift float32) int                { return 0 }
+func sigmoidBlocks(dst, src []float32) int                                  { return 0 }
+func ropeBlocks(x, cos, sin []float32, inverse bool) int                    { return 0 }
+func expSumBlocks(x []float32, l *[lanes]float32, scale, shift float32) int { return 0 }
+func softmaxBackwardBlocks(p, dp []float32, scale, lse, mean float32) int   { return 0 }
+func scoreGradientBlocks(dp, p []float32, scale, mean float32) int          { return 0 }
+func swigluBlocks(y, gate, up []float32, scale float32) int                 { return 0 }
+func swigluBackwardBlocks(dGate, dUp, dy, gate, up []float32, l *[lanes]float32, scale float32) int {
+	return 0
+}
 func maxBlocks(x []float32) (int, float32)                              { return 0, x[0] }
 func sumBlocks(l *[lanes]float32, x []float32) int                      { return 0 }
 func dotBlocks(l *[lanes]float32, a, b []float32) int                   { return 0 }

@@ -70,16 +70,22 @@ func TestActivations(t *testing.T) {
 			gate[0] = -100
 			y, dGate, dUp, s := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, n)
 			wantY, wantG, wantU, wantS := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
-			value := func(g, u float64) float64 { return g * sigmoid64(g) * u }
+			const scale = 0.6
+			dscale, size := 0.0, 0.0
+			value := func(g, u float64) float64 { return g * sigmoid64(g) * u * scale }
 			for i := range gate {
 				g, u, d := float64(gate[i]), float64(up[i]), float64(dy[i])
 				const h = 1e-5
 				wantY[i], wantS[i] = value(g, u), sigmoid64(g)
 				wantG[i] = d * (value(g+h, u) - value(g-h, u)) / (2 * h)
 				wantU[i] = d * (value(g, u+h) - value(g, u-h)) / (2 * h)
+				dscale, size = dscale+d*value(g, u)/scale, size+math.Abs(d*value(g, u))
 			}
-			SwiGLU(y, gate, up)
-			SwiGLUBackward(dGate, dUp, dy, gate, up)
+			SwiGLU(y, gate, up, scale)
+			got := SwiGLUBackward(dGate, dUp, dy, gate, up, scale)
+			if math.Abs(float64(got)-dscale) > 1e-6*size+1e-30 {
+				t.Errorf("dscale of %d: %v, want %v", n, got, dscale)
+			}
 			Sigmoid(s, gate)
 			near(t, "swiglu", y, wantY, 1e-6, 1e-6)
 			near(t, "dgate", dGate, wantG, 1e-5, 1e-3)
@@ -118,6 +124,75 @@ func TestSoftmax(t *testing.T) {
 		}
 	})
 }
+
+func TestSoftmaxBackward(t *testing.T) {
+	forEachImpl(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(15, 16))
+		for _, n := range lengths {
+			x, dp := randomVector(rng, n, 3), randomVector(rng, n, 1)
+			const scale = 0.4
+			softmax := func(x []float64) (p []float64, lse float64) {
+				sum := 0.0
+				for _, v := range x {
+					p, sum = append(p, math.Exp(scale*v)), sum+math.Exp(scale*v)
+				}
+				for i := range p {
+					p[i] /= sum
+				}
+				return p, math.Log(sum)
+			}
+			x64 := wide(x)
+			loss := func() float64 {
+				p, _ := softmax(x64)
+				l := 0.0
+				for i, v := range p {
+					l += v * float64(dp[i])
+				}
+				return l
+			}
+			want := slopes(x64, loss, 0)
+			wantP, lse := softmax(x64)
+			SoftmaxBackward(x, dp, scale, float32(lse), float32(loss()))
+			near(t, "p", x, wantP, 2e-6, 1e-9)
+			near(t, "ds", dp, want, 1e-4, 1e-2)
+		}
+	})
+}
+
+// TestVectorImplementationsAgree: AVX2 and AVX-512 take the same steps in the same lanes.
+func TestVectorImplementationsAgree(t *testing.T) {
+	if len(implementations()) < 3 {
+		t.Skipf("this processor runs %v: there are no two to compare", implementations())
+	}
+	run := func(n int) (all []float32) {
+		rng := rand.New(rand.NewPCG(17, 18))
+		a, b, c := randomVector(rng, n, 4), randomVector(rng, n, 1), randomVector(rng, n, 1)
+		d, e := make([]float32, n), make([]float32, n)
+		keep := func(x ...float32) { all = append(all, x...) }
+		Exp(d, a)
+		keep(d...)
+		SwiGLU(d, a, b, 0.3)
+		keep(d...)
+		keep(SwiGLUBackward(d, e, c, a, b, 0.3))
+		keep(append(d, e...)...)
+		SoftmaxBackward(a, b, 0.5, 1, 0.1)
+		keep(append(a, b...)...)
+		top, sum := ExpSum(c, 0.7)
+		keep(append(c, top, sum)...)
+		return all
+	}
+	for _, n := range lengths {
+		fast := run(n)
+		restore := use(avx2Name)
+		slow := run(n)
+		restore()
+		if !sameBits(fast, slow) {
+			t.Errorf("%d elements: %s and %s differ", n, Active(), avx2Name)
+		}
+	}
+}
+
+const avx2Name = "avx2"
 
 func TestSums(t *testing.T) {
 	forEachImpl(t, func(t *testing.T) {
@@ -273,7 +348,7 @@ func TestVectorsPanicOnLengths(t *testing.T) {
 		"exp":     func() { Exp(a, b) },
 		"dot":     func() { Dot(a, b) },
 		"axpy":    func() { Axpy(a, 1, b) },
-		"swiglu":  func() { SwiGLU(a, a, b) },
+		"swiglu":  func() { SwiGLU(a, a, b, 1) },
 		"rmsnorm": func() { RMSNorm(a, a, b, 1) },
 		"rope":    func() { RoPE(b, a, a, false) },
 		"adamw":   func() { AdamW(a, a, a, b, AdamWStep{}) },

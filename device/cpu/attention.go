@@ -9,9 +9,12 @@ import (
 	"sprat/tensor"
 )
 
-// queryBlock is how many queries a part of attention takes. Their scores against all keys up to the last query's own stay
-// in the worker's scratch; blocks above the diagonal are never computed.
+// queryBlock is how many queries are taken at a time. Their scores against all keys up to the last query's own stay in the
+// worker's scratch; blocks above the diagonal are never computed.
 const queryBlock = 64
+
+// queryRun is how many queries a part of Attention takes, for which a head's keys and values are packed once.
+const queryRun = 8 * queryBlock
 
 // attention is what forward and backward share: a kv row is a head's [k_nope | v] after another's.
 type attention struct {
@@ -49,29 +52,62 @@ func longest(starts []int32) int {
 	return n
 }
 
-// scores puts the dot products of queries [i0, i1) with keys [lo, i1) into s.
-func (a *attention) scores(ws *kernel.Workspace, s matrix, head, lo, i0, i1 int) {
+// headSpace is a worker's scratch for one head.
+type headSpace struct {
+	k, dk          []float32     // [keys, N+R], kC and kR side by side
+	scores, grads  []float32     // of a block of queries
+	sums           []float32     // of their probabilities
+	keys, keysT    kernel.Packed // for dot products with queries; for sums over keys
+	values, valueT kernel.Packed // for sums over keys; for dot products with gradients
+}
+
+// block is scratch for queries [i0, i1) against keys [lo, i1). Its rows are whole vectors, so that an element is computed in the same
+// way whatever the length.
+func block(space *[]float32, lo, i0, i1 int) matrix {
+	const vector = 16
+	stride := (i1 - lo + vector - 1) / vector * vector
+	return matrix{grow(space, (i1-i0)*stride), i1 - i0, stride, stride}
+}
+
+// precision is the products'.
+func (a *attention) precision() kernel.Precision { return precision(a.h.Precision) }
+
+// packKeys puts a head's keys [lo, hi) together and packs them for the scores.
+func (a *attention) packKeys(w *headSpace, head, lo, hi int) {
 	h := a.h
-	ws.Gemm(kernel.NT, kernel.F32, kernel.Product{
-		M: i1 - i0, N: i1 - lo, K: h.N,
-		A: a.q.from(i0, head*(h.N+h.R)), LDA: a.q.stride,
-		B: a.kv.from(lo, head*(h.N+h.V)), LDB: a.kv.stride,
-		C: s.data, LDC: s.stride,
+	width := h.N + h.R
+	grow(&w.k, (hi-lo)*width)
+	for s := lo; s < hi; s++ {
+		k := w.k[(s-lo)*width : (s-lo+1)*width]
+		copy(k, a.kv.row(s)[head*(h.N+h.V):][:h.N])
+		if h.R > 0 {
+			copy(k[h.N:], a.kR.row(s))
+		}
+	}
+	w.keys.Pack(kernel.NT, a.precision(), hi-lo, width, w.k, width)
+}
+
+// scores computes the dot products of queries [i0, i1) with keys [lo, i1).
+func (a *attention) scores(ws *kernel.Workspace, w *headSpace, head, lo, i0, i1 int) matrix {
+	p, width := block(&w.scores, lo, i0, i1), a.h.N+a.h.R
+	ws.Gemm(kernel.NT, a.precision(), kernel.Product{
+		M: p.rows, N: i1 - lo, K: width,
+		A: a.q.from(i0, head*width), LDA: a.q.stride, Packed: &w.keys, C: p.data, LDC: p.stride,
 	})
-	ws.Gemm(kernel.NT, kernel.F32, kernel.Product{
-		M: i1 - i0, N: i1 - lo, K: h.R,
-		A: a.q.from(i0, head*(h.N+h.R)+h.N), LDA: a.q.stride,
-		B: a.kR.from(lo, 0), LDB: a.kR.stride,
-		C: s.data, LDC: s.stride,
-		Accumulate: true,
-	})
+	for i := range p.rows {
+		unseen := p.row(i)[i0-lo+i+1:]
+		for s := range unseen {
+			unseen[s] = float32(math.Inf(-1))
+		}
+	}
+	return p
 }
 
 type attentionJob struct {
 	attention
-	o      matrix
-	tops   []float32 // the largest score of each part; nil where nobody asks
-	blocks int       // of all sequences
+	o    matrix
+	tops []float32 // the largest score of each part; nil where nobody asks
+	runs int       // of all sequences
 }
 
 // Attention implements device.Device.
@@ -82,156 +118,58 @@ func (d *Device) Attention(o, lse, top, q, kv, kR tensor.Mat, starts []int32, h 
 	optional("Attention", "top", top, 1, h.H)
 	j.o = view(o)
 	for b := 1; b < len(starts); b++ {
-		j.blocks += blocks(starts[b-1], starts[b])
-	}
-	n := longest(starts)
-	for i := range d.workers {
-		grow(&d.workers[i].scores, min(n, queryBlock)*n)
+		j.runs += runs(starts[b-1], starts[b])
 	}
 	if !top.IsZero() {
-		j.tops = grow(&d.partial, j.blocks*h.H)
+		j.tops = grow(&d.partial, j.runs*h.H)
 	}
-	d.pool.Run(j, j.blocks*h.H)
+	d.pool.Run(j, j.runs*h.H)
 	for part, most := range j.tops {
 		t := view(top).row(0)
 		t[part%h.H] = max(t[part%h.H], most)
 	}
 }
 
-func blocks(start, end int32) int { return (int(end-start) + queryBlock - 1) / queryBlock }
+func runs(start, end int32) int { return (int(end-start) + queryRun - 1) / queryRun }
 
-// block is the sequence's first row, and the rows [i0, i1), of a block of queries.
-func (j *attentionJob) block(n int) (lo, i0, i1 int) {
+// run is the sequence's first row, and the rows [i0, i1), of a run of queries.
+func (j *attentionJob) run(n int) (lo, i0, i1 int) {
 	b := 1
-	for n >= blocks(j.starts[b-1], j.starts[b]) {
-		n -= blocks(j.starts[b-1], j.starts[b])
+	for n >= runs(j.starts[b-1], j.starts[b]) {
+		n -= runs(j.starts[b-1], j.starts[b])
 		b++
 	}
 	lo = int(j.starts[b-1])
-	i0 = lo + n*queryBlock
-	return lo, i0, min(i0+queryBlock, int(j.starts[b]))
+	i0 = lo + n*queryRun
+	return lo, i0, min(i0+queryRun, int(j.starts[b]))
 }
 
-// Do computes one head's outputs for one block of queries. The last blocks, which see most keys, come first.
+// Do computes one head's outputs for one run of queries. The last runs, which see most keys, come first.
 func (j *attentionJob) Do(worker, part int) {
 	h, head := j.h, part%j.h.H
-	lo, i0, i1 := j.block(j.blocks - 1 - part/h.H)
-	w := &j.dev.workers[worker]
-	p := dense(w.scores, i1-i0, i1-lo)
-	j.scores(w.ws, p, head, lo, i0, i1)
+	lo, first, end := j.run(j.runs - 1 - part/h.H)
+	w, ws := &j.dev.workers[worker].head, j.dev.workers[worker].ws
+	j.packKeys(w, head, lo, end)
+	w.values.Pack(kernel.NN, j.precision(), h.V, end-lo, j.kv.from(lo, head*(h.N+h.V)+h.N), j.kv.stride)
 	most := float32(math.Inf(-1))
-	for i := i0; i < i1; i++ {
-		row, seen := p.row(i-i0), i-lo+1
-		if j.tops != nil {
-			most = max(most, h.Scale*kernel.Max(row[:seen]))
+	for i0 := first; i0 < end; i0 += queryBlock {
+		i1 := min(i0+queryBlock, end)
+		p := j.scores(ws, w, head, lo, i0, i1)
+		sums := grow(&w.sums, p.rows)
+		for i := range p.rows {
+			top, sum := kernel.ExpSum(p.row(i), h.Scale)
+			most, sums[i] = max(most, top), sum
+			j.lse.row(i0 + i)[head] = top + float32(math.Log(float64(sum)))
 		}
-		j.lse.row(i)[head] = kernel.Softmax(row[:seen], h.Scale)
-		clear(row[seen:])
+		ws.Gemm(kernel.NN, j.precision(), kernel.Product{
+			M: p.rows, N: h.V, K: i1 - lo,
+			A: p.data, LDA: p.stride, Packed: &w.values, C: j.o.from(i0, head*h.V), LDC: j.o.stride,
+		})
+		for i, sum := range sums {
+			kernel.Scale(j.o.row(i0 + i)[head*h.V:][:h.V], 1/sum)
+		}
 	}
 	if j.tops != nil {
 		j.tops[part] = most
-	}
-	w.ws.Gemm(kernel.NN, kernel.F32, kernel.Product{
-		M: p.rows, N: h.V, K: p.cols,
-		A: p.data, LDA: p.stride,
-		B: j.kv.from(lo, head*(h.N+h.V)+h.N), LDB: j.kv.stride,
-		C: j.o.from(i0, head*h.V), LDC: j.o.stride,
-	})
-}
-
-type attentionBackwardJob struct {
-	attention
-	o, do   matrix
-	dq, dkv matrix
-	dkR     []float32 // [H, T, R], a head's part each; nil where it is left out
-}
-
-// AttentionBackward implements device.Device.
-//
-//	P = exp(S - lse)    dV += Pᵀ·dO    dP = dO·Vᵀ    dS = P ⊙ (dP - rowsum(dO ⊙ O))·scale    dQ += dS·K    dK += dSᵀ·Q
-func (d *Device) AttentionBackward(dq, dkv, dkR, do, q, kv, kR, o, lse tensor.Mat, starts []int32, h device.Heads) {
-	const op = "AttentionBackward"
-	j := &d.jobs.attnBackward
-	*j = attentionBackwardJob{attention: d.attention(op, lse, q, kv, kR, starts, h)}
-	want(op, "o", o, q.Rows, h.H*h.V)
-	want(op, "do", do, q.Rows, h.H*h.V)
-	optional(op, "dq", dq, q.Rows, q.Cols)
-	optional(op, "dkv", dkv, q.Rows, kv.Cols)
-	optional(op, "dkR", dkR, q.Rows, h.R)
-	j.o, j.do, j.dq, j.dkv = view(o), view(do), view(dq), view(dkv)
-	if !dkR.IsZero() {
-		j.dkR = grow(&d.partial, h.H*q.Rows*h.R)
-	}
-	n := longest(starts)
-	for i := range d.workers {
-		grow(&d.workers[i].scores, min(n, queryBlock)*n)
-		grow(&d.workers[i].grads, min(n, queryBlock)*n)
-	}
-	d.pool.Run(j, (len(starts)-1)*h.H)
-	if !dkR.IsZero() {
-		d.sum(view(dkR), j.dkR, h.H)
-	}
-}
-
-// Do computes one head's gradients of one sequence, a block of queries after the other.
-func (j *attentionBackwardJob) Do(worker, part int) {
-	h, head := j.h, part%j.h.H
-	lo, hi := int(j.starts[part/h.H]), int(j.starts[part/h.H+1])
-	w := &j.dev.workers[worker]
-	var dkR matrix
-	if j.dkR != nil {
-		dkR = dense(j.dkR[head*j.q.rows*h.R:][:j.q.rows*h.R], j.q.rows, h.R)
-		clear(dkR.data[lo*h.R : hi*h.R])
-	}
-	for i0 := lo; i0 < hi; i0 += queryBlock {
-		i1 := min(i0+queryBlock, hi)
-		p, ds := dense(w.scores, i1-i0, i1-lo), dense(w.grads, i1-i0, i1-lo)
-		j.scoreGradient(w.ws, p, ds, head, lo, i0, i1)
-		j.propagate(w.ws, p, ds, dkR, head, lo, i0, i1)
-	}
-}
-
-// scoreGradient recomputes the probabilities p of queries [i0, i1) and the gradient ds of their dot products.
-func (j *attentionBackwardJob) scoreGradient(ws *kernel.Workspace, p, ds matrix, head, lo, i0, i1 int) {
-	h := j.h
-	j.scores(ws, p, head, lo, i0, i1)
-	ws.Gemm(kernel.NT, kernel.F32, kernel.Product{
-		M: ds.rows, N: ds.cols, K: h.V,
-		A: j.do.from(i0, head*h.V), LDA: j.do.stride,
-		B: j.kv.from(lo, head*(h.N+h.V)+h.N), LDB: j.kv.stride,
-		C: ds.data, LDC: ds.stride,
-	})
-	for i := i0; i < i1; i++ {
-		seen := i - lo + 1
-		pr, dr := p.row(i-i0), ds.row(i-i0)
-		kernel.ExpScaled(pr[:seen], pr[:seen], h.Scale, j.lse.row(i)[head])
-		clear(pr[seen:])
-		mean := kernel.Dot(j.do.row(i)[head*h.V:][:h.V], j.o.row(i)[head*h.V:][:h.V])
-		for s, prob := range pr[:seen] {
-			dr[s] = prob * (dr[s] - mean) * h.Scale
-		}
-		clear(dr[seen:])
-	}
-}
-
-// propagate adds what follows from p and ds to the gradients of queries, keys and values.
-func (j *attentionBackwardJob) propagate(ws *kernel.Workspace, p, ds, dkR matrix, head, lo, i0, i1 int) {
-	h := j.h
-	qN, kN := head*(h.N+h.R), head*(h.N+h.V) // the head's first columns in q and kv
-	if !j.dq.isZero() {
-		ws.Gemm(kernel.NN, kernel.F32, kernel.Product{M: ds.rows, N: h.N, K: ds.cols, A: ds.data, LDA: ds.stride,
-			B: j.kv.from(lo, kN), LDB: j.kv.stride, C: j.dq.from(i0, qN), LDC: j.dq.stride, Accumulate: true})
-		ws.Gemm(kernel.NN, kernel.F32, kernel.Product{M: ds.rows, N: h.R, K: ds.cols, A: ds.data, LDA: ds.stride,
-			B: j.kR.from(lo, 0), LDB: j.kR.stride, C: j.dq.from(i0, qN+h.N), LDC: j.dq.stride, Accumulate: true})
-	}
-	if !j.dkv.isZero() {
-		ws.Gemm(kernel.TN, kernel.F32, kernel.Product{M: ds.cols, N: h.N, K: ds.rows, A: ds.data, LDA: ds.stride,
-			B: j.q.from(i0, qN), LDB: j.q.stride, C: j.dkv.from(lo, kN), LDC: j.dkv.stride, Accumulate: true})
-		ws.Gemm(kernel.TN, kernel.F32, kernel.Product{M: p.cols, N: h.V, K: p.rows, A: p.data, LDA: p.stride,
-			B: j.do.from(i0, head*h.V), LDB: j.do.stride, C: j.dkv.from(lo, kN+h.N), LDC: j.dkv.stride, Accumulate: true})
-	}
-	if !dkR.isZero() {
-		ws.Gemm(kernel.TN, kernel.F32, kernel.Product{M: ds.cols, N: h.R, K: ds.rows, A: ds.data, LDA: ds.stride,
-			B: j.q.from(i0, qN+h.N), LDB: j.q.stride, C: dkR.from(lo, 0), LDC: dkR.stride, Accumulate: true})
 	}
 }

@@ -40,11 +40,12 @@ type Device struct {
 
 // worker is the scratch memory of one of the pool's workers.
 type worker struct {
-	ws            *kernel.Workspace
-	scores, grads []float32 // a block of attention
-	row           []float32
-	taken         []bool // [E]
-	chosen        []int32
+	ws     *kernel.Workspace
+	scores []float32 // a run of keys of LatentAttention
+	head   headSpace
+	row    []float32
+	taken  []bool // [E]
+	chosen []int32
 }
 
 // jobs holds the arguments of each kind of part, so that handing them to the pool allocates nothing.

@@ -107,9 +107,8 @@ func (d *Device) ExpertsBackward(dx, dGateUp, dDown, dweight, dy, gateUp, down t
 		d.expertsWeight(&n, view(dDown), dout, view(s.Act), p)
 	}
 	d.expertsInput(&n, dact, dout, view(down), p)
-	d.reserve(n.f)
 	j := &d.jobs.actBackward
-	*j = activateBackwardJob{spanOf(n.t, 2*n.f*n.k), d, dgu, view(dweight), dact, view(s.GateUp), view(r.Weight), n.slot}
+	*j = activateBackwardJob{spanOf(n.t, 2*n.f*n.k), dgu, view(dweight), dact, view(s.GateUp), view(r.Weight), n.slot}
 	d.pool.Run(j, j.parts())
 	if !dGateUp.IsZero() {
 		d.expertsWeight(&n, view(dGateUp), dgu, view(s.X), p)
@@ -177,33 +176,28 @@ func (j *activateJob) Do(_, part int) {
 	for t := lo; t < hi; t++ {
 		for k, slot := range j.slot.row(t) {
 			act, gu := j.act.row(int(slot)), j.gateUp.row(int(slot))
-			kernel.SwiGLU(act, gu[:f], gu[f:])
-			kernel.Scale(act, j.weight.row(t)[k])
+			kernel.SwiGLU(act, gu[:f], gu[f:], j.weight.row(t)[k])
 		}
 	}
 }
 
 type activateBackwardJob struct {
 	span
-	dev                                *Device
 	dgu, dweight, dact, gateUp, weight matrix
 	slot                               ints
 }
 
 // Do computes dgu and dweight of one part's tokens.
-func (j *activateBackwardJob) Do(worker, part int) {
+func (j *activateBackwardJob) Do(_, part int) {
 	f := j.dact.cols
-	act := j.dev.workers[worker].row[:f]
 	lo, hi := j.of(part)
 	for t := lo; t < hi; t++ {
 		for k, slot := range j.slot.row(t) {
 			dact, gu, dgu := j.dact.row(int(slot)), j.gateUp.row(int(slot)), j.dgu.row(int(slot))
+			dweight := kernel.SwiGLUBackward(dgu[:f], dgu[f:], dact, gu[:f], gu[f:], j.weight.row(t)[k])
 			if !j.dweight.isZero() {
-				kernel.SwiGLU(act, gu[:f], gu[f:])
-				j.dweight.row(t)[k] = kernel.Dot(dact, act)
+				j.dweight.row(t)[k] = dweight
 			}
-			kernel.Scale(dact, j.weight.row(t)[k])
-			kernel.SwiGLUBackward(dgu[:f], dgu[f:], dact, gu[:f], gu[f:])
 		}
 	}
 }

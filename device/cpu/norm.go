@@ -152,10 +152,10 @@ func (j *swigluJob) Do(worker, part int) {
 	for t := lo; t < hi; t++ {
 		gu := j.gu.row(t)
 		if j.dgu.isZero() {
-			kernel.SwiGLU(j.y.row(t), gu[:f], gu[f:])
+			kernel.SwiGLU(j.y.row(t), gu[:f], gu[f:], 1)
 			continue
 		}
-		kernel.SwiGLUBackward(d[:f], d[f:2*f], j.y.row(t), gu[:f], gu[f:])
+		kernel.SwiGLUBackward(d[:f], d[f:2*f], j.y.row(t), gu[:f], gu[f:], 1)
 		kernel.Add(j.dgu.row(t), d[:2*f])
 	}
 }

@@ -5,11 +5,12 @@ import (
 	"sprat/tensor"
 )
 
-func (g *gen) attention() *operation {
+func (g *gen) attention(name string, p device.Precision) *operation {
 	h := g.h
+	h.Precision = p
 	starts := []int32{0, 1, 1, int32(g.t / 5), int32(g.t)} // one row, none, some
-	return &operation{
-		name: "Attention",
+	o := &operation{
+		name: name,
 		in: []operand{g.mat("q", g.t, h.H*(h.N+h.R)).with(diff), g.mat("kv", g.t, h.H*(h.N+h.V)).with(diff),
 			g.mat("kR", g.t, h.R).with(diff)},
 		out: []operand{result("o", g.t, h.H*h.V).with(diff), result("lse", g.t, h.H), result("top", 1, h.H).with(raises)},
@@ -24,6 +25,10 @@ func (g *gen) attention() *operation {
 			d.AttentionBackward(din[0], din[1], din[2], dout[0], in[0], in[1], in[2], out[0], out[1], starts, h)
 		},
 	}
+	if p == device.BF16 {
+		o.tolerance = rounded
+	}
+	return o
 }
 
 func (g *gen) latentAttention() *operation {

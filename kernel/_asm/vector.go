@@ -159,30 +159,59 @@ func exponentials() {
 		l.end([]string{"dst", "src"}, 1)
 	}, nil)
 	rope()
-	function("swigluAVX2", "func(n int, y, gate, up *float32)", "sets y = silu(gate)·up.",
+	function("swigluAVX2", "func(n int, y, gate, up *float32, scale float32)", "sets y = silu(gate)·up·scale.",
 		[]string{"y", "gate", "up"}, func(l loop8) {
+			scale := broadcast("scale")
 			Label("loop")
 			g := l.load("gate")
-			l.store(mul(l.load("up"), mul(g, sigmoid(g))), "y")
+			l.store(mul(mul(l.load("up"), mul(g, sigmoid(g))), scale), "y")
 			l.end([]string{"y", "gate", "up"}, 1)
 		}, nil)
-	ptrs := []string{"dGate", "dUp", "dy", "gate", "up"}
-	function("swigluBackwardAVX2", "func(n int, dGate, dUp, dy, gate, up *float32)", "sets the gradients of gate and up.",
-		ptrs, func(l loop8) {
+	swigluBackward()
+	function("scoreGradientAVX2", "func(n int, dp, p *float32, scale, mean float32)", "sets dp = p·(dp - mean)·scale.",
+		[]string{"dp", "p"}, func(l loop8) {
+			scale, mean := broadcast("scale"), broadcast("mean")
 			Label("loop")
-			g := l.load("gate")
-			s := sigmoid(g)
-			d, u := l.load("dy"), l.load("up")
-			silu := mul(g, s)
-			// s·(1 + g·(1 - s)) = s + silu·(1 - s)
-			one := YMM()
-			VMOVUPS(constant(1), one)
-			slope := minus(s, one)
-			VFMADD213PS(s, silu, slope)
-			l.store(mul(silu, d), "dUp")
-			l.store(mul(slope, mul(d, u)), "dGate")
-			l.end(ptrs, 1)
+			l.store(mul(scale, mul(minus(mean, l.load("dp")), l.load("p"))), "dp")
+			l.end([]string{"dp", "p"}, 1)
 		}, nil)
+}
+
+// swigluBackward takes 16 elements at a time, for the lanes of the sum.
+func swigluBackward() {
+	ptrs := []string{"dGate", "dUp", "dy", "gate", "up"}
+	TEXT("swigluBackwardAVX2", NOSPLIT, "func(n int, dGate, dUp, dy, gate, up, lanes *float32, scale float32)")
+	Pragma("noescape")
+	Doc("swigluBackwardAVX2 sets the gradients of gate and up in silu(gate)·up·scale, and adds dy·silu(gate)·up up in 16 lanes.",
+		"n is a multiple of 16.")
+	l := begin(ptrs...)
+	lanes, scale := Load(Param("lanes"), GP64()), broadcast("scale")
+	Label("loop")
+	for i := range 2 {
+		at := func(p string) Mem { return Mem{Base: l.ptrs[p], Disp: 32 * i} }
+		load := func(p string) VecVirtual {
+			v := YMM()
+			VMOVUPS(at(p), v)
+			return v
+		}
+		g, dy, u := load("gate"), load("dy"), load("up")
+		s := sigmoid(g)
+		silu, sum := mul(g, s), YMM()
+		VMOVUPS(Mem{Base: lanes, Disp: 32 * i}, sum)
+		VFMADD231PS(mul(u, silu), dy, sum)
+		VMOVUPS(sum, Mem{Base: lanes, Disp: 32 * i})
+		VMULPS(scale, dy, dy)
+		// s·(1 + g·(1 - s)) = s + silu·(1 - s)
+		one := YMM()
+		VMOVUPS(constant(1), one)
+		slope := minus(s, one)
+		VFMADD213PS(s, silu, slope)
+		VMOVUPS(mul(silu, dy), at("dUp"))
+		VMOVUPS(mul(slope, mul(dy, u)), at("dGate"))
+	}
+	l.end(ptrs, 2)
+	VZEROUPPER()
+	RET()
 }
 
 // rope turns four pairs at a time: (a, b)·cos + (b, a)·(-sin, sin).

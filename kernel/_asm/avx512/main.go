@@ -24,10 +24,10 @@ func main() {
 	ConstraintExpr("amd64")
 	ConstraintExpr("!purego")
 	for rows := 1; rows <= maxRows; rows++ {
-		tile(fmt.Sprintf("tile%dAVX512", rows), rows, 1, fma)
-	}
-	for rows := 1; rows <= maxRows; rows++ {
-		tile(fmt.Sprintf("tile%dBF16AVX512", rows), rows, 2, dot)
+		tile(fmt.Sprintf("tile%dAVX512", rows), rows, 2, "", fma)
+		tile(fmt.Sprintf("tile%dBF16AVX512", rows), rows, 2, " of pairs of bfloat16", dot)
+		tile(fmt.Sprintf("half%dAVX512", rows), rows, 1, "", fma)
+		tile(fmt.Sprintf("half%dBF16AVX512", rows), rows, 1, " of pairs of bfloat16", dot)
 	}
 	rowPacked()
 	packColumns("packColumnsAVX512", 1)
@@ -36,6 +36,7 @@ func main() {
 	packRows("packWideRowsAVX512", 1, 2)
 	packRows("packRowsBF16AVX512", 2, 1)
 	packRows("packWideRowsBF16AVX512", 2, 2)
+	vectors()
 	fmaLoop()
 	Generate()
 }
@@ -53,24 +54,29 @@ var zmm = []VecPhysical{
 
 func fma(b, a, acc VecPhysical) { VFMADD231PS(b, a, acc) }
 
-// tile writes a tile of rows rows. A step takes depth k's: with 2, a word holds two bfloat16's.
-func tile(name string, rows, depth int, multiply func(b, a, acc VecPhysical)) {
-	TEXT(name, NOSPLIT, "func(words int, a, b, c *float32, ldc int, add bool)")
-	Pragma("noescape")
-	of := "packed panels"
-	if depth == 2 {
-		of = "packed panels of pairs of bfloat16"
+// tile writes a tile of rows rows. With one vector it has up to 16 columns, those that mask names, on a panel of full width.
+func tile(name string, rows, vectors int, of string, multiply func(b, a, acc VecPhysical)) {
+	signature, columns := "func(words int, a, b, c *float32, ldc int, add bool)", fmt.Sprint(width, " columns")
+	if vectors == 1 {
+		signature, columns = "func(words int, a, b, c *float32, ldc int, mask uint32, add bool)", "the columns that mask names"
 	}
-	Doc(fmt.Sprintf("%s computes %d rows and %d columns of C from %s.", name, rows, width, of))
+	TEXT(name, NOSPLIT, signature)
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s computes %d rows and %s of C from packed panels%s.", name, rows, columns, of))
 	k := Load(Param("words"), GP64())
 	a := Load(Param("a"), GP64())
 	b := Load(Param("b"), GP64())
 	c := Load(Param("c"), GP64())
 	ld := Load(Param("ldc"), GP64())
+	load, store := func(at Mem, v VecPhysical) { VMOVUPS(at, v) }, func(v VecPhysical, at Mem) { VMOVUPS(v, at) }
+	if vectors == 1 {
+		mask := loadMask()
+		load, store = func(at Mem, v VecPhysical) { VMOVUPS_Z(at, mask, v) }, func(v VecPhysical, at Mem) { VMOVUPS(v, mask, at) }
+	}
 	add := Load(Param("add"), GP8())
 	SHLQ(Imm(2), ld)
 	for i := range rows {
-		for j := range 2 {
+		for j := range vectors {
 			VPXORD(accumulator(i, j), accumulator(i, j), accumulator(i, j))
 		}
 	}
@@ -79,18 +85,18 @@ func tile(name string, rows, depth int, multiply func(b, a, acc VecPhysical)) {
 	next := GP64() // the tile below, which comes next: it is likely not in a cache
 	IMUL3Q(Imm(uint64(rows)), ld, next)
 	ADDQ(c, next)
-	eachRow(next, ld, rows, func(i, j int, at Mem) { PREFETCHT0(at) })
+	eachRow(next, ld, rows, vectors, func(i, j int, at Mem) { PREFETCHT0(at) })
 	JMP(LabelRef("loop"))
 	Label("load")
-	eachRow(c, ld, rows, func(i, j int, at Mem) { VMOVUPS(at, accumulator(i, j)) })
+	eachRow(c, ld, rows, vectors, func(i, j int, at Mem) { load(at, accumulator(i, j)) })
 
 	Label("loop")
-	for j := range 2 {
+	for j := range vectors {
 		VMOVUPS(Mem{Base: b, Disp: 4 * lanes * j}, registerB(j))
 	}
 	for i := range rows {
 		VBROADCASTSS(Mem{Base: a, Disp: 4 * i}, broadcastA(i))
-		for j := range 2 {
+		for j := range vectors {
 			multiply(registerB(j), broadcastA(i), accumulator(i, j))
 		}
 	}
@@ -99,17 +105,17 @@ func tile(name string, rows, depth int, multiply func(b, a, acc VecPhysical)) {
 	DECQ(k)
 	JNZ(LabelRef("loop"))
 
-	eachRow(c, ld, rows, func(i, j int, at Mem) { VMOVUPS(accumulator(i, j), at) })
+	eachRow(c, ld, rows, vectors, func(i, j int, at Mem) { store(accumulator(i, j), at) })
 	VZEROUPPER()
 	RET()
 }
 
-// eachRow calls f for both registers of each row of C.
-func eachRow(c, ld Register, rows int, f func(i, j int, at Mem)) {
+// eachRow calls f for each row's registers of C.
+func eachRow(c, ld Register, rows, vectors int, f func(i, j int, at Mem)) {
 	p := GP64()
 	MOVQ(c, p)
 	for i := range rows {
-		for j := range 2 {
+		for j := range vectors {
 			f(i, j, Mem{Base: p, Disp: 4 * lanes * j})
 		}
 		if i+1 < rows {

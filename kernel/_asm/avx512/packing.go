@@ -232,3 +232,10 @@ func interleaved() Mem {
 	}
 	return *interleave
 }
+
+func loadMask() Register {
+	m, k := GP32(), K()
+	Load(Param("mask"), m)
+	KMOVW(m, k)
+	return k
+}
