@@ -239,26 +239,46 @@ func TestMixtureCheck(t *testing.T) {
 	}
 }
 
+// TestNothingHeldOutIsTrainedOn works where problems are few, so that they come again: what is drawn without regard to the split
+// meets held-out questions, and the stream never does.
 func TestNothingHeldOutIsTrainedOn(t *testing.T) {
-	m := Mixture{Start: 0, End: 1, Documents: 1 << 30}
+	const n, easy = 2000, 0.1
+	met := 0
 	for _, f := range Families() {
-		if !f.Graded {
-			continue
-		}
-		m.Weights = map[string]float64{f.Name: 1}
-		trained := map[string]bool{} // by question: the stream hides the keys
-		for i := range 300 {
-			trained[m.Document(1, i*1_000_000)[1].Text] = true
-		}
-		n := 0
-		for p := range Problems(1, f, 1, true, 100) {
-			n++
-			if trained[p.Question] {
-				t.Errorf("%s: %q is held out, and trained on", f.Name, p.Question)
+		rng, held := source(1), map[string]bool{}
+		for range n {
+			if p := f.Generate(rng, easy); p.HeldOut() {
+				held[p.Question] = true
 			}
 		}
-		if n < 30 {
-			t.Errorf("%s: only %d problems are held out", f.Name, n)
+		m := Mixture{Start: easy, End: easy, Documents: n, Weights: map[string]float64{f.Name: 1}}
+		for d := range Documents(2, m) {
+			if question := d[1].Text; held[question] {
+				t.Errorf("%s: %q is held out, and trained on", f.Name, question)
+			}
+			if held[f.Generate(rng, easy).Question] {
+				met++
+			}
+		}
+	}
+	if met < 100 {
+		t.Errorf("only %d draws met a held-out question: this test proves nothing", met)
+	}
+}
+
+func TestProblems(t *testing.T) {
+	for _, f := range Families() {
+		for _, heldOut := range []bool{false, true} {
+			seen := map[string]bool{}
+			for p := range Problems(1, f, 1, heldOut, 60) {
+				if p.HeldOut() != heldOut || seen[p.Key] {
+					t.Fatalf("%s: %q is held out %v, and seen before %v", f.Name, p.Key, p.HeldOut(), seen[p.Key])
+				}
+				seen[p.Key] = true
+			}
+			if f.Graded && len(seen) != 60 {
+				t.Errorf("%s: %d problems with held out %v", f.Name, len(seen), heldOut)
+			}
 		}
 	}
 }
