@@ -26,8 +26,8 @@
 // expression that reaches a Countdown target by the rules) and nothing else: no second answer, no sentence around it.
 // A reply is untrusted: it is bounded in length before it is read, and arithmetic on it is exact and bounded.
 //
-// A Document is a problem as text to train on, in segments, so that markers can become special tokens. A Mixture is an endless
-// supply of them.
+// A Document is a problem as text to train on, in segments, so that markers can become special tokens. A Mixture says how
+// many of which families, and how hard.
 package tasks
 
 import (
