@@ -64,17 +64,21 @@ func (o *Optimizer) Norm() float64 {
 // and returns the norm before that. A norm that is not finite leaves everything as it was: the caller must look at it.
 func (o *Optimizer) Step(lr, clip float64) (norm float64) {
 	norm = o.Norm()
-	if math.IsNaN(norm) || math.IsInf(norm, 0) {
-		return norm
+	if finite(norm) {
+		o.Move(lr, clip, norm)
 	}
+	return norm
+}
+
+// Move is Step for a caller that has looked at the Norm already, and found it fit.
+func (o *Optimizer) Move(lr, clip, norm float64) {
 	scale := 1.0
 	if clip > 0 && norm > clip {
 		scale = clip / norm
 	}
 	o.Steps++
-	o.stepAdamW(lr, scale)
 	o.stepMuon(lr, scale)
-	return norm
+	o.stepAdamW(lr, scale)
 }
 
 // State yields the optimizer's own matrices, which are zero at first: m.KEY and, where AdamW moves the parameter KEY, v.KEY.

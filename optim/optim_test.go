@@ -93,28 +93,6 @@ func TestNotFiniteGradientChangesNothing(t *testing.T) {
 	}
 }
 
-func TestWarmupCosine(t *testing.T) {
-	const steps, warmup, peak, floor = 100, 10, 1.0, 0.1
-	at := func(i int) float64 { return WarmupCosine(i, warmup, steps, peak, floor) }
-	for _, c := range []struct {
-		step int
-		want float64
-	}{{0, 0.1}, {4, 0.5}, {9, 1}, {10, 1}, {99, floor}, {200, floor}} {
-		if got := at(c.step); math.Abs(got-c.want) > 1e-12 {
-			t.Errorf("step %d: %v, want %v", c.step, got, c.want)
-		}
-	}
-	for i := warmup; i < steps-1; i++ {
-		if at(i+1) >= at(i) {
-			t.Errorf("step %d: the rate does not fall", i)
-		}
-	}
-	if got := WarmupCosine(0, 0, 1, peak, floor); got != peak {
-		t.Errorf("a run of one step: %v, want %v", got, peak)
-	}
-}
-
-// testParams are parameters of the kinds that models have.
 func testParams(dev device.Device) []*tensor.Param {
 	matrix := func(name string, rows, cols int) *tensor.Param {
 		return &tensor.Param{Name: name, Shape: []int{rows, cols}, W: dev.Alloc(rows, cols, tensor.F32), G: dev.Alloc(rows, cols, tensor.F32)}

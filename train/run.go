@@ -29,7 +29,7 @@ type run struct {
 	dev      device.Device
 	model    *model.Model
 	state    *model.State
-	valid    *model.State // of one sequence
+	valid    *model.State // for evaluation, of a pass
 	schedule optim.Schedule
 	opt      *optim.Optimizer
 	average  *optim.Average // nil where none is kept
@@ -71,7 +71,7 @@ func newRun(c *Config, cfg *config.Config, tok *tokenizer.Tokenizer, set *data.S
 	}
 	r.model.Init(c.Seed, std)
 	r.state = r.model.NewState(n, true)
-	r.valid = r.model.NewState(t.Sequence, false)
+	r.valid = r.model.NewState(n, false)
 	r.opt = optimizers[t.Optimizer](dev, r.model.Params(), t.WeightDecay)
 	if t.Average > 0 {
 		r.average = optim.NewAverage(dev, r.model.Params(), t.Average)
@@ -144,13 +144,16 @@ func (r *run) step() error {
 	}
 	verdict := r.spike.Observe(s.loss.Main, s.norm)
 	if s.skipped = verdict != optim.OK; !s.skipped {
-		r.opt.Step(rates.LR, r.c.Train.Clip)
-		if r.c.Train.ClipQK > 0 {
-			r.model.ClipQK(r.c.Train.ClipQK)
+		r.opt.Move(rates.LR, r.c.Train.Clip, s.norm)
+	}
+	if tau := r.c.Train.ClipQK; tau > 0 {
+		if s.skipped {
+			tau = 0 // its scores are forgotten
 		}
-		if r.average != nil {
-			r.average.Update()
-		}
+		r.model.ClipQK(tau)
+	}
+	if r.average != nil && !s.skipped {
+		r.average.Update()
 	}
 	s.balance = r.model.UpdateBiases(rates.BiasSpeed)
 	r.at.Step++
@@ -216,42 +219,6 @@ func (r *run) diagnose(passes []model.Batch, o model.Objective, s stepResult) er
 	}
 	return fmt.Errorf("step %d: %s is not finite (loss %g, gradient norm %g): go on from the last checkpoint with --resume and a lower schedule.lr",
 		r.at.Step+1, where, s.loss.Main, s.norm)
-}
-
-// evaluate is the loss on each source's validation text, with the averaged weights where there are any.
-func (r *run) evaluate() error {
-	if r.average != nil {
-		r.average.Swap()
-		defer r.average.Swap()
-	}
-	for _, v := range r.set.Valid() {
-		sum, tokens := 0.0, 0
-		for w, err := range v.Windows(r.c.Train.Sequence) {
-			if err != nil {
-				return err
-			}
-			b := model.Batch{IDs: w.IDs, Targets: w.Targets, Starts: append(w.Starts, int32(len(w.IDs)))}
-			for _, l := range r.model.Evaluate(r.valid, b) {
-				sum += float64(l)
-			}
-			for _, target := range w.Targets {
-				if target >= 0 {
-					tokens++
-				}
-			}
-			if tokens >= r.c.Train.ValidTokens {
-				break
-			}
-		}
-		nats := sum / float64(tokens)
-		bits := nats / math.Ln2 * float64(v.Tokens) / float64(v.Bytes)
-		r.bar.line("step %d  %s: %.4f nats a token, %.4f bits a byte", r.at.Step, v.Name, nats, bits)
-		line := report.Valid{Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.seconds(), Source: v.Name, Nats: nats, BitsPerByte: bits}
-		if err := r.record.Valid(line); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // finish writes what the run leaves behind.
