@@ -15,6 +15,19 @@ func (p *Pool) Gemm(op Op, prec Precision, products ...Product) {
 	clear(j.products) // let go of the matrices
 }
 
+// Pack is b.Pack on all workers.
+func (p *Pool) Pack(b *Packed, op Op, prec Precision, n, k int, x []float32, ld int) {
+	j := &p.products
+	j.pool, j.im, j.op, j.prec = p, current(prec), op, prec
+	j.products = append(j.products[:0], Product{N: n, K: k, B: x, LDB: ld})
+	j.products[0].check(op)
+	j.parts, j.shared = j.parts[:0], atLeast(j.shared, 1)
+	j.share(0, grow(b.data, roundUp(n, j.im.nr)*j.im.words(k)))
+	p.Run(j, len(j.parts))
+	*b, j.shared[0].packed = j.shared[0].packed, Packed{}
+	clear(j.products)
+}
+
 // productJob is a list of products, cut into parts. A product of many rows has its B packed once, by parts that come before those that
 // multiply with it.
 type productJob struct {
@@ -48,9 +61,7 @@ const (
 // plan cuts each product.
 func (j *productJob) plan() {
 	j.parts = j.parts[:0]
-	if len(j.shared) < len(j.products) {
-		j.shared = make([]sharedB, len(j.products))
-	}
+	j.shared = atLeast(j.shared, len(j.products))
 	size := 0
 	for i := range j.products {
 		if pr := &j.products[i]; j.shares(pr) {
@@ -77,6 +88,13 @@ func (j *productJob) plan() {
 	}
 }
 
+func atLeast(s []sharedB, n int) []sharedB {
+	if len(s) < n {
+		return make([]sharedB, n)
+	}
+	return s
+}
+
 // shares tells whether B is packed beforehand.
 func (j *productJob) shares(p *Product) bool {
 	return p.Packed == nil && p.M >= sharedRows && p.N > 0 && p.K > 0
@@ -86,7 +104,7 @@ func (j *productJob) shares(p *Product) bool {
 func (j *productJob) share(i int, space []float32) {
 	pr, s := &j.products[i], &j.shared[i]
 	s.packed = Packed{n: pr.N, k: pr.K, im: j.im, prec: j.prec, data: space}
-	step := max(1, packPart/(j.im.nr*pr.K)) * j.im.nr
+	step := max(1, packPart/(j.im.nr*max(1, pr.K))) * j.im.nr
 	first := len(j.parts)
 	for n := 0; n < pr.N; n += step {
 		j.parts = append(j.parts, productPart{i, 0, 0, n, min(n+step, pr.N)})
@@ -126,7 +144,9 @@ func (j *productJob) Do(worker, part int) {
 	t := j.parts[part]
 	pr, s := &j.products[t.product], &j.shared[t.product]
 	if t.m1 == 0 {
-		packB(j.im, j.op, j.prec, pr, s.packed.panel(t.n0, 0), 0, pr.K, t.n0, t.n1)
+		if pr.K > 0 {
+			packB(j.im, j.op, j.prec, pr, s.packed.panel(t.n0, 0), 0, pr.K, t.n0, t.n1)
+		}
 		s.left.Add(-1)
 		return
 	}

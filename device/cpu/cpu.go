@@ -36,6 +36,8 @@ type Device struct {
 	dAct     []float32 // [T·K, F]
 	dGateUp  []float32 // [T·K, 2F]
 	logits   []float32 // [headRows, vocab]
+
+	head, headT kernel.Packed // the output head's weights, of one call
 }
 
 // worker is the scratch memory of one of the pool's workers.

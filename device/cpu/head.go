@@ -2,14 +2,15 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 
 	"sprat/device"
 	"sprat/kernel"
 	"sprat/tensor"
 )
 
-// headRows is how many rows' logits exist at once. It is fixed: dw is summed chunk by chunk.
-const headRows = 128
+// headRows is how many rows' logits exist at once.
+const headRows = 256
 
 type lossJob struct {
 	span
@@ -36,19 +37,25 @@ func (d *Device) HeadLoss(loss, dx, dw, x, w, targets tensor.Mat, scale float32,
 			panic(fmt.Sprintf("cpu: HeadLoss: targets[%d] = %d, want it below %d", t, i, w.Rows))
 		}
 	}
+	// The weights are packed once for all chunks.
+	d.pool.Pack(&d.head, kernel.NT, precision(p), w.Rows, w.Cols, weights.data, weights.stride)
+	if !dx.IsZero() {
+		d.pool.Pack(&d.headT, kernel.NN, precision(p), w.Cols, w.Rows, weights.data, weights.stride)
+	}
 	for lo := 0; lo < x.Rows; lo += headRows {
 		hi := min(lo+headRows, x.Rows)
 		rows := view(x.RowSlice(lo, hi))
 		j.logits = dense(grow(&d.logits, rows.rows*w.Rows), rows.rows, w.Rows)
-		d.linear(j.logits, rows, weights, p, false)
+		d.product(kernel.NT, p, kernel.Product{M: rows.rows, N: w.Rows, K: w.Cols, A: rows.data, LDA: rows.stride,
+			Packed: &d.head, C: j.logits.data, LDC: j.logits.stride})
 		j.span, j.first = spanOf(rows.rows, w.Rows), lo
 		d.pool.Run(j, j.parts())
-
-		var drows matrix
 		if !dx.IsZero() {
-			drows = view(dx.RowSlice(lo, hi))
+			drows := view(dx.RowSlice(lo, hi))
+			d.product(kernel.NN, p, kernel.Product{M: rows.rows, N: w.Cols, K: w.Rows, A: j.logits.data, LDA: j.logits.stride,
+				Packed: &d.headT, C: drows.data, LDC: drows.stride, Accumulate: true})
 		}
-		d.linearBackward(drows, view(dw), j.logits, rows, weights, p)
+		d.linearBackward(matrix{}, view(dw), j.logits, rows, weights, p)
 	}
 }
 
@@ -64,8 +71,9 @@ func (j *lossJob) Do(_, part int) {
 			continue
 		}
 		logit := row[target]
-		loss[0] = kernel.Softmax(row, 1) - logit
-		row[target]--
-		kernel.Scale(row, j.scale)
+		top, sum := kernel.ExpSum(row, 1)
+		loss[0] = top + float32(math.Log(float64(sum))) - logit
+		kernel.Scale(row, j.scale/sum)
+		row[target] -= j.scale
 	}
 }

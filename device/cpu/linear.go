@@ -14,14 +14,19 @@ func (d *Device) Linear(y, x, w tensor.Mat, p device.Precision, add bool) {
 	d.linear(view(y), view(x), view(w), p, add)
 }
 
+// product computes one product.
+func (d *Device) product(op kernel.Op, p device.Precision, pr kernel.Product) {
+	d.products = append(d.products[:0], pr)
+	d.gemm(op, p)
+}
+
 // linear computes y = x·wᵀ, or adds it to y.
 func (d *Device) linear(y, x, w matrix, p device.Precision, add bool) {
-	d.products = append(d.products[:0], kernel.Product{
+	d.product(kernel.NT, p, kernel.Product{
 		M: x.rows, N: w.rows, K: x.cols,
 		A: x.data, LDA: x.stride, B: w.data, LDB: w.stride, C: y.data, LDC: y.stride,
 		Accumulate: add,
 	})
-	d.gemm(kernel.NT, p)
 }
 
 // LinearBackward implements device.Device.
@@ -37,20 +42,18 @@ func (d *Device) LinearBackward(dx, dw, dy, x, w tensor.Mat, p device.Precision)
 // linearBackward computes dx += dy·w and dw += dyᵀ·x.
 func (d *Device) linearBackward(dx, dw, dy, x, w matrix, p device.Precision) {
 	if !dx.isZero() {
-		d.products = append(d.products[:0], kernel.Product{
+		d.product(kernel.NN, p, kernel.Product{
 			M: dy.rows, N: w.cols, K: dy.cols,
 			A: dy.data, LDA: dy.stride, B: w.data, LDB: w.stride, C: dx.data, LDC: dx.stride,
 			Accumulate: true,
 		})
-		d.gemm(kernel.NN, p)
 	}
 	if !dw.isZero() {
-		d.products = append(d.products[:0], kernel.Product{
+		d.product(kernel.TN, p, kernel.Product{
 			M: dy.cols, N: x.cols, K: dy.rows,
 			A: dy.data, LDA: dy.stride, B: x.data, LDB: x.stride, C: dw.data, LDC: dw.stride,
 			Accumulate: true,
 		})
-		d.gemm(kernel.TN, p)
 	}
 }
 
