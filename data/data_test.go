@@ -72,6 +72,23 @@ func TestDocsErrors(t *testing.T) {
 			t.Errorf("%s %q: error %v, want %q in it", c.name, c.text, failed, c.want)
 		}
 	}
+	for _, name := range []string{"a.jsonl.gz", "a.jsonl.zst", "a.txt.gz", "a.txt.zst"} {
+		path := write(t, name, strings.Repeat(`{"text":"good"}`+"\n", 100))
+		b, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path, b[:len(b)-9], 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var failed error
+		for _, err := range Docs(path) {
+			failed = err
+		}
+		if failed == nil || !strings.Contains(failed.Error(), "unexpected EOF") {
+			t.Errorf("%s that is cut: error %v", name, failed)
+		}
+	}
 	for _, name := range []string{"a.txt.gz", "a.txt.zst"} {
 		path := filepath.Join(t.TempDir(), name)
 		os.WriteFile(path, []byte("this is not compressed"), 0o600)
@@ -207,8 +224,9 @@ func FuzzDocs(f *testing.F) {
 	f.Add([]byte("one\ntwo"), uint8(0))
 	f.Add([]byte("PAR1PAR1"), uint8(6))
 	names := []string{"a.txt", "a.jsonl", "a.txt.gz", "a.jsonl.gz", "a.txt.zst", "a.jsonl.zst", "a.parquet"}
+	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, b []byte, which uint8) {
-		path := filepath.Join(t.TempDir(), names[int(which)%len(names)])
+		path := filepath.Join(dir, names[int(which)%len(names)])
 		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}

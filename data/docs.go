@@ -125,6 +125,9 @@ func readLines(r io.Reader, ofLine lineReader, yield func(string) bool) error {
 			continue
 		}
 		more, err := ofLine(lines.Bytes(), yield)
+		if err != nil && lines.Err() != nil {
+			break // the line is the beginning of one that could not be read
+		}
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}

@@ -71,6 +71,17 @@ type record struct {
 
 func (r record) file() string { return r.Source + "." + r.Split + ".tokens" }
 
+// files are the shards' names, of records that can be of this package: a manifest that was tampered with names nothing else.
+func (m *manifest) files() []string {
+	var names []string
+	for _, r := range m.Shards {
+		if nameForm.MatchString(r.Source) && (r.Split == splitTrain || r.Split == splitValid) {
+			names = append(names, r.file())
+		}
+	}
+	return names
+}
+
 func newRecipe(s *Spec, tok *tokenizer.Tokenizer) (recipe, error) {
 	text, err := tok.JSON()
 	if err != nil {

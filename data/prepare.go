@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"sprat/tokenizer"
@@ -151,13 +152,24 @@ func (p *preparation) newFilter() (*filter, error) {
 	return f, nil
 }
 
+// commit puts the shards into place, and removes those that an earlier manifest named and m does not.
 func (p *preparation) commit(shards []*shardWriter, m *manifest) error {
+	var stale []string
+	if old, err := readManifest(p.spec.Dir); err == nil {
+		stale = old.files()
+	}
 	if err := os.Remove(filepath.Join(p.spec.Dir, manifestName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, s := range shards {
 		if err := s.commit(); err != nil {
 			return err
+		}
+	}
+	current := m.files()
+	for _, name := range stale {
+		if !slices.Contains(current, name) {
+			os.Remove(filepath.Join(p.spec.Dir, name)) // what stays is in nobody's way
 		}
 	}
 	return m.write(p.spec.Dir)
@@ -177,12 +189,6 @@ func (p *preparation) shard(ctx context.Context, r *shardPart) (s *shardWriter, 
 			s.discard()
 		}
 	}()
-	wrote := func(err error) error {
-		if err != nil {
-			return fmt.Errorf("writing %s: %w: free some space, or name another directory by data.dir", s.path, err)
-		}
-		return nil
-	}
 	c := &coder{tok: p.tok, eos: p.eos, filter: p.filter.of(r)}
 	if r.Split == splitTrain && r.source.FIM > 0 {
 		if c.fim, err = newMiddle(r.source.FIM, p.tok); err != nil {
@@ -195,7 +201,7 @@ func (p *preparation) shard(ctx context.Context, r *shardPart) (s *shardWriter, 
 		for _, e := range b.done {
 			if c.filter.keep(e.features, &r.dropped) || r.Split == splitValid {
 				if err := s.add(b.ids[at:e.end], e.bytes); err != nil {
-					return wrote(err)
+					return s.failed(err)
 				}
 			}
 			at = e.end
@@ -215,7 +221,7 @@ func (p *preparation) shard(ctx context.Context, r *shardPart) (s *shardWriter, 
 		return s, fmt.Errorf("source %s, %s: no text is left: nothing to learn from", r.Source, r.Split)
 	}
 	if err := s.finish(); err != nil {
-		return s, wrote(err)
+		return s, s.failed(err)
 	}
 	r.Checksum = s.checksum
 	return s, nil

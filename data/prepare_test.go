@@ -64,6 +64,7 @@ func TestPrepareAgain(t *testing.T) {
 		{"shard of another run", func() { os.WriteFile(shard, makeShard(t, 300, []int32{5}), 0o600) }, false, "not the shard that"},
 		{"lost shard", func() { os.Remove(shard) }, false, "making it again"},
 		{"damaged manifest", damage(filepath.Join(spec.Dir, manifestName), 0), false, "making it again"},
+		{"another name", func() { spec.Source[0].Name = "books" }, false, "books, train"},
 		{"unchanged at the end", func() {}, true, again},
 	} {
 		c.change()
@@ -396,11 +397,7 @@ func TestSilence(t *testing.T) {
 			}
 		}
 	}
-	b := makeShard(t, 300, []int32{5, 6 | noTarget, 7 | noTarget, 8, 9})
-	s, err := readShard(bytes.NewReader(b), int64(len(b)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := shardOf(t, 300, []int32{5, 6 | noTarget, 7 | noTarget, 8, 9})
 	set := &Set{sources: []source{{name: "a", shard: s, ramp: ramp{{0, 1}}}}}
 	set.valid = []*Valid{{"a", s.tokens, s.bytes, s, set}}
 	r, err := set.Rows(4, 1, 1)

@@ -30,7 +30,7 @@ func newProblems(s *Source, tok *tokenizer.Tokenizer) (*problems, error) {
 	} {
 		id, ok := tok.ID(text)
 		if !ok {
-			return nil, fmt.Errorf("source %s: the tokenizer has no token %s: train one anew", s.Name, text)
+			return nil, fmt.Errorf("source %s: the tokenizer has no token %s, which problems need: train one anew, or leave tasks out", s.Name, text)
 		}
 		p.markers[kind] = id
 	}
@@ -92,7 +92,7 @@ func (s *Source) generatedText() iter.Seq[string] {
 	}
 }
 
-// seed differs between sources of the same families.
+// seed is of the source's name: two sources of the same families have different problems.
 func (s *Source) seed() uint64 { return uint64(crc32.ChecksumIEEE([]byte(s.Name))) }
 
 // train yields the documents to train on, ever harder.

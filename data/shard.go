@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -318,6 +319,15 @@ func (s *shardWriter) write(b []byte) error {
 	s.crc = crc32.Update(s.crc, castagnoli, b)
 	_, err := s.w.Write(b)
 	return err
+}
+
+// failed is an error of writing with what to do about it.
+func (s *shardWriter) failed(err error) error {
+	var at *fs.PathError // of the temporary file
+	if errors.As(err, &at) {
+		err = at.Err
+	}
+	return fmt.Errorf("writing %s: %w: free some space, or name another directory by data.dir", s.path, err)
 }
 
 // finish writes what is left and makes sure that the file is on the disk, under its temporary name.

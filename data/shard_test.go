@@ -13,10 +13,34 @@ import (
 	"testing"
 )
 
-// makeShard writes documents as a shard.
+// shardOf writes documents as a shard, and opens it.
+func shardOf(t testing.TB, vocab int, docs ...[]int32) *shard {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "a.tokens")
+	writeShard(t, path, vocab, docs...)
+	s, err := openShard(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.close() })
+	return s
+}
+
+// makeShard is the bytes of a shard of documents.
 func makeShard(t testing.TB, vocab int, docs ...[]int32) []byte {
 	t.Helper()
-	w, err := createShard(filepath.Join(t.TempDir(), "a.tokens"), vocab)
+	path := filepath.Join(t.TempDir(), "a.tokens")
+	writeShard(t, path, vocab, docs...)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func writeShard(t testing.TB, path string, vocab int, docs ...[]int32) {
+	t.Helper()
+	w, err := createShard(path, vocab)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,11 +56,6 @@ func makeShard(t testing.TB, vocab int, docs ...[]int32) []byte {
 	if err := w.commit(); err != nil {
 		t.Fatal(err)
 	}
-	b, err := os.ReadFile(w.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestShardGivesBackWhatWasWritten(t *testing.T) {
@@ -146,8 +165,11 @@ func TestFullDisk(t *testing.T) {
 	if err == nil {
 		err = w.finish()
 	}
-	if err == nil || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
-		t.Errorf("error %v, want %v", err, syscall.ENOSPC)
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if got, want := w.failed(err).Error(), "writing a.tokens: "+syscall.ENOSPC.Error()+": free some space, or name another directory by data.dir"; got != want {
+		t.Errorf("error %q, want %q", got, want)
 	}
 }
 

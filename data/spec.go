@@ -17,7 +17,9 @@ type Spec struct {
 	Pack   string   `toml:"pack"`   // Mixed, also if empty, or Borders
 	Source []Source `toml:"source"` // each a table [[data.source]]
 
-	Duplicates string `toml:"duplicates"` // Keep, also if empty, Exact or Near; over all sources but generated ones
+	// Duplicates is Keep, also if empty, Exact or Near. The latter two look at all sources' documents in order, validation first, but
+	// not at generated ones; a file named twice is then there once.
+	Duplicates string `toml:"duplicates"`
 	// Decontaminate names files of an examination. Training documents that have DecontaminateWords words on end in common with a
 	// string in the values of a .jsonl file, or with the text of another file, are left out.
 	Decontaminate      []string `toml:"decontaminate"`
@@ -32,7 +34,7 @@ const (
 
 // Source is a part of the mixture: files, or problems that package tasks generates.
 type Source struct {
-	Name  string   `toml:"name"`
+	Name  string   `toml:"name"`  // also the seed of what it generates
 	Files []string `toml:"files"` // .txt, .jsonl or .parquet, the former two also with .gz or .zst after it; a file named twice counts twice
 	Valid []string `toml:"valid"` // to validate on
 
