@@ -4,10 +4,10 @@
 //	rows, err := set.Rows(sequence, total, seed)
 //	row, err := rows.Next(ids, targets)                 // the next of total rows
 //
-// A run file's [data] table, a Spec, names sources: files of text, each source with a weight that may change over the run. Prepare tokenizes them
-// into shards, files of tokens with a checksum; while neither the texts nor the tokenizer nor the options change, later runs
-// use these again. Every document ends with the token tokenizer.EOS. On the way documents may be left out, as duplicates or as
-// known to an examination, or rearranged for fill in the middle. A source can also be problems of package tasks.
+// A run file's [data] table, a Spec, names sources: files of text, each source with a weight that may change over the run. Prepare
+// tokenizes them into shards, files of tokens with a checksum; while neither the texts nor the tokenizer nor the options change,
+// later runs use these again. Every document ends with the token tokenizer.EOS. On the way documents may be left out, as
+// duplicates or as known to an examination, or rearranged for fill in the middle. A source can also be problems of package tasks.
 //
 // Rows deals them out. What row n of a run holds is a function of the Set, the run's length and the seed alone: a run that was
 // cut off goes on at its row by SeekTo, with the same rows to come as if it had not been. Valid are the validation files, in

@@ -17,20 +17,8 @@ func readParquet(f *os.File, yield func(string) bool) error {
 	}
 	for _, g := range groups {
 		c := &columnReader{pages: g.ColumnChunks()[column].Pages(), values: make([]parquet.Value, 64)}
-		defer c.pages.Close()
-		for {
-			texts, err := c.next()
-			if err == io.EOF {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			for _, text := range texts {
-				if !yield(text) {
-					return nil
-				}
-			}
+		if more, err := c.each(yield); err != nil || !more {
+			return err
 		}
 	}
 	return nil
@@ -66,6 +54,25 @@ type columnReader struct {
 	page   parquet.Page
 	reader parquet.ValueReader // of the page; nil between two
 	values []parquet.Value
+}
+
+// each passes the column's strings on to yield, and tells whether that wants more.
+func (c *columnReader) each(yield func(string) bool) (more bool, err error) {
+	defer c.pages.Close()
+	for {
+		texts, err := c.next()
+		if err == io.EOF {
+			return true, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		for _, text := range texts {
+			if !yield(text) {
+				return false, nil
+			}
+		}
+	}
 }
 
 // next returns some of the column's strings; io.EOF after the last.

@@ -34,7 +34,7 @@ func (s *Set) Rows(sequence int, total int64, seed uint64) (*Rows, error) {
 	}
 	for _, src := range s.sources {
 		if src.shard.tokens <= int64(sequence) {
-			return nil, fmt.Errorf("source %s has %d tokens, fewer than one sequence of %d and its last target: give more text or a smaller train.sequence",
+			return nil, fmt.Errorf("source %s has %d tokens, and a sequence takes %d and its last target: give more text or a smaller train.sequence",
 				src.name, src.shard.tokens, sequence)
 		}
 	}

@@ -80,7 +80,8 @@ func parseHeader(b []byte, size int64) (shardHeader, error) {
 	}
 	width, tokens, documents, text := le.Uint32(b[12:]), le.Uint64(b[16:]), le.Uint64(b[24:]), le.Uint64(b[32:])
 	vocab := le.Uint32(b[40:])
-	if (width != 2 && width != 4) || width == 2 && vocab > narrowVocab || tokens > maxTokens || documents > tokens || text > math.MaxInt64 || vocab > math.MaxInt32 {
+	badWidth := width != 2 && width != 4 || width == 2 && vocab > narrowVocab
+	if badWidth || tokens > maxTokens || documents > tokens || text > math.MaxInt64 || vocab > math.MaxInt32 {
 		return shardHeader{}, errors.New("damaged: its header has impossible counts")
 	}
 	h := shardHeader{int(width), int64(tokens), int64(documents), int64(text), int(vocab), le.Uint32(b[60:])}
