@@ -316,3 +316,86 @@ func TestNaNNamesStepAndTensor(t *testing.T) {
 	}
 	sameMatrices(t, r.matrices(), before)
 }
+
+// TestALeapIsSkippedAndThenUndone breaks the weights of a run: its steps are left out, and then it goes back.
+func TestALeapIsSkippedAndThenUndone(t *testing.T) {
+	c := tinyRun(t, "train.steps=80", "train.save_every=30", "schedule.batch_from=1")
+	r := openRun(t, c, false, io.Discard)
+	r.steps(t, 60)
+	r.saveQuietly()
+	if err := r.saver.wait(); err != nil {
+		t.Fatal(err)
+	}
+	good := r.matrices()
+	for p := range r.model.Params() {
+		if p.Name == "lm_head.weight" {
+			for i := range p.W.Host() {
+				p.W.Host()[i] *= -30
+			}
+		}
+	}
+	broken := r.matrices()
+	r.steps(t, 4)
+	if r.at.Step != 64 {
+		t.Fatalf("step %d after four bad steps, want 64", r.at.Step)
+	}
+	for name, w := range r.matrices() {
+		if !slices.Equal(w, broken[name]) {
+			t.Errorf("%s moved in a step that was to be skipped", name)
+		}
+	}
+	rows := r.rows.At()
+	r.steps(t, 1)
+	if r.at.Step != 60 || r.rows.At() <= rows {
+		t.Errorf("step %d, row %d after five bad steps: want step 60, and rows on from %d", r.at.Step, r.rows.At(), rows)
+	}
+	sameMatrices(t, r.matrices(), good)
+	if err := r.close(r.train(context.Background())); err != nil {
+		t.Fatal(err)
+	}
+	if r.at.Tokens != r.total || r.at.Step != 80 {
+		t.Errorf("the run ended at step %d with %d of %d tokens", r.at.Step, r.at.Tokens, r.total)
+	}
+}
+
+// TestPassesAddUp takes the same step in one pass and in two: all that is recorded of it is the same but for rounding.
+func TestPassesAddUp(t *testing.T) {
+	var lines [2]report.Step
+	for i, micro := range []string{"4", "2"} {
+		r := openRun(t, tinyRun(t, "train.micro="+micro, "schedule.batch_from=1", "train.precision=fp32", "data.pack=borders"), false, io.Discard)
+		r.steps(t, 1)
+		text, err := os.ReadFile(r.path(report.MetricsFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range bytes.Split(bytes.TrimSpace(text), []byte("\n")) {
+			if bytes.Contains(line, []byte(`"kind":"step"`)) {
+				if err := json.Unmarshal(line, &lines[i]); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	near := func(what string, a, b float64) {
+		if math.Abs(a-b) > 1e-5*math.Abs(a) { // sums of some hundred float32 in another order
+			t.Errorf("%s is %v in one pass and %v in two", what, a, b)
+		}
+	}
+	one, two := lines[0], lines[1]
+	near("the loss", one.Loss, two.Loss)
+	near("the MTP loss", one.MTP[0], two.MTP[0])
+	near("the balance loss", one.Balance, two.Balance)
+	near("the gradient's norm", one.GradNorm, two.GradNorm)
+	near("MaxVio", one.MaxVio, two.MaxVio)
+	if one.Batch != 4 || two.Batch != 4 {
+		t.Errorf("%d and %d rows", one.Batch, two.Batch)
+	}
+}
+
+func TestStepsAllocateNothing(t *testing.T) {
+	r := openRun(t, tinyRun(t, "train.threads=1", "schedule.batch_from=1", "train.average=0.9", "train.clip_qk=100"), false, io.Discard)
+	r.steps(t, 3)
+	if n := testing.AllocsPerRun(5, func() { r.steps(t, 1) }); n > 0 {
+		t.Errorf("a step allocates %v times", n)
+	}
+}

@@ -37,6 +37,8 @@ type run struct {
 	passes   []model.Batch // of a full step
 	count    model.Count   // of the step
 
+	mtpLosses []float64 // of the step
+
 	at     progressState
 	saved  int   // the step of the latest checkpoint
 	total  int64 // tokens
@@ -76,6 +78,7 @@ func newRun(c *Config, cfg *config.Config, tok *tokenizer.Tokenizer, set *data.S
 	if t.Average > 0 {
 		r.average = optim.NewAverage(dev, r.model.Params(), t.Average)
 	}
+	r.mtpLosses = make([]float64, len(r.model.MTP))
 	for range t.Batch / t.micro() {
 		r.passes = append(r.passes, model.Batch{IDs: make([]int32, n), Targets: make([]int32, n)})
 	}
@@ -134,6 +137,8 @@ func (r *run) step() error {
 	}
 	r.model.ZeroGradients()
 	s := stepResult{rates: rates, tokens: len(passes) * len(passes[0].IDs)}
+	clear(r.mtpLosses)
+	s.loss.MTP = r.mtpLosses
 	o := model.Objective{MTPWeight: rates.MTPWeight, Balance: r.c.Train.Balance, Whole: &r.count}
 	for _, b := range passes {
 		s.add(r.model.Gradients(r.state, b, o))
@@ -143,19 +148,19 @@ func (r *run) step() error {
 		return r.diagnose(passes, o, s)
 	}
 	verdict := r.spike.Observe(s.loss.Main, s.norm)
-	if s.skipped = verdict != optim.OK; !s.skipped {
+	tau, speed := r.c.Train.ClipQK, rates.BiasSpeed
+	if s.skipped = verdict != optim.OK; s.skipped {
+		tau, speed = 0, 0 // scores and loads are forgotten
+	} else {
 		r.opt.Move(rates.LR, r.c.Train.Clip, s.norm)
 	}
-	if tau := r.c.Train.ClipQK; tau > 0 {
-		if s.skipped {
-			tau = 0 // its scores are forgotten
-		}
+	if r.c.Train.ClipQK > 0 {
 		r.model.ClipQK(tau)
 	}
 	if r.average != nil && !s.skipped {
 		r.average.Update()
 	}
-	s.balance = r.model.UpdateBiases(rates.BiasSpeed)
+	s.balance = r.model.UpdateBiases(speed)
 	r.at.Step++
 	r.at.Tokens += int64(s.tokens)
 	r.at.Rows = r.rows.At()
@@ -169,15 +174,13 @@ func (r *run) step() error {
 	return nil
 }
 
+// add adds a pass's loss.
 func (s *stepResult) add(l model.Loss) {
 	s.loss.Main += l.Main
 	s.loss.Balance += l.Balance
-	if s.loss.MTP == nil {
-		s.loss.MTP = l.MTP
-		return
-	}
-	for k := range l.MTP {
-		s.loss.MTP[k] += l.MTP[k]
+	s.loss.MTP = s.loss.MTP[:len(l.MTP)]
+	for k, x := range l.MTP {
+		s.loss.MTP[k] += x
 	}
 }
 
