@@ -31,7 +31,7 @@ func story() string {
 }
 
 // tinyRun is a run file for a small model in a directory of its own, with a tokenizer made.
-func tinyRun(t *testing.T, set ...string) *Config {
+func tinyRun(t testing.TB, set ...string) *Config {
 	t.Helper()
 	dir := t.TempDir()
 	text := filepath.Join(dir, "text.txt")
@@ -56,7 +56,7 @@ func tinyRun(t *testing.T, set ...string) *Config {
 }
 
 // openRun is what Pretrain does before it trains.
-func openRun(t *testing.T, c *Config, resume bool, w io.Writer) *run {
+func openRun(t testing.TB, c *Config, resume bool, w io.Writer) *run {
 	t.Helper()
 	r, err := tryRun(t, c, resume, w)
 	if err != nil {
@@ -68,7 +68,7 @@ func openRun(t *testing.T, c *Config, resume bool, w io.Writer) *run {
 	return r
 }
 
-func tryRun(t *testing.T, c *Config, resume bool, w io.Writer) (*run, error) {
+func tryRun(t testing.TB, c *Config, resume bool, w io.Writer) (*run, error) {
 	t.Helper()
 	tok, err := tokenizer.Load(c.Tokenizer.Path)
 	if err != nil {
@@ -96,7 +96,7 @@ func tryRun(t *testing.T, c *Config, resume bool, w io.Writer) (*run, error) {
 }
 
 // steps takes n steps of r.
-func (r *run) steps(t *testing.T, n int) {
+func (r *run) steps(t testing.TB, n int) {
 	t.Helper()
 	for range n {
 		if err := r.step(); err != nil {
