@@ -3,6 +3,9 @@ package main
 import (
 	"path/filepath"
 	"testing"
+
+	"sprat/config"
+	"sprat/device/cpu"
 )
 
 const tinyConfig = `{"model_type": "deepseek_v3", "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "first_k_dense_replace": 1,
@@ -25,5 +28,21 @@ func TestBenchTrain(t *testing.T) {
 		if sum < 0.999 || sum > 1.001 {
 			t.Errorf("%s: operations' shares add up to %v", precision, sum)
 		}
+	}
+}
+
+// TestTrainingStepAllocatesNothing: a step after the first finds all its space in place.
+func TestTrainingStepAllocatesNothing(t *testing.T) {
+	cfg, err := config.Parse([]byte(tinyConfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev := cpu.New(2)
+	defer dev.Close()
+	c := benchTrainCmd{Precision: "bf16", Batch: 2, Sequence: 16}
+	step := c.newStep(cfg, dev)
+	step()
+	if n := testing.AllocsPerRun(5, step); n != 0 {
+		t.Errorf("%v allocations in a step", n)
 	}
 }
