@@ -43,6 +43,7 @@ var allowed = map[[2]string]string{
 	{"device/cpu", "device"}:            "it implements the interface",
 	{"device/devicetest", "tensor"}:     "it tests any device",
 	{"device/devicetest", "device"}:     "it tests any device",
+	{"kernel", "float8"}:                "its tests compare products in FP8",
 	{"safetensors", "float8"}:           "FP8 weights are decoded as they are read",
 	{"device/cpu", "device/devicetest"}: "its tests run the suite",
 	{"train", "engine"}:                 "its tests open what it saves",

@@ -96,6 +96,58 @@ loop:
 	VZEROUPPER
 	RET
 
+// func scaled1BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled1BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	ADDQ         $0x04, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), CX
+	VMOVUPS      (CX), Z0
+	VMOVUPS      64(CX), Z1
+	MOVQ         SI, CX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (CX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (CX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(CX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(CX)
+	VZEROUPPER
+	RET
+
 // func half1AVX512(words int, a *float32, b *float32, c *float32, ldc int, mask uint32, add bool)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·half1AVX512(SB), NOSPLIT, $0-45
@@ -302,6 +354,82 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z10, (AX)
 	VMOVUPS      Z11, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scaled2BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled2BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	ADDQ         $0x08, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), DX
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	MOVQ         SI, DX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  4(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z10, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  4(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z11, Z5
+	VMOVUPS      Z5, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -572,6 +700,106 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z12, (AX)
 	VMOVUPS      Z13, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scaled3BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled3BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 8(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xec
+	ADDQ         $0x0c, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), DX
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	MOVQ         SI, DX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  4(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z10, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  4(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z11, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  8(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z12, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  8(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z13, Z5
+	VMOVUPS      Z5, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -903,6 +1131,130 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z14, (AX)
 	VMOVUPS      Z15, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scaled4BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled4BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 8(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xec
+	VBROADCASTSS 12(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfd
+	ADDQ         $0x10, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), DX
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	MOVQ         SI, DX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  4(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z10, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  4(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z11, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  8(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z12, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  8(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z13, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  12(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z14, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  12(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z15, Z5
+	VMOVUPS      Z5, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -1295,6 +1647,154 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z16, (AX)
 	VMOVUPS      Z17, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scaled5BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled5BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 8(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xec
+	VBROADCASTSS 12(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfd
+	VBROADCASTSS 16(DX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xce
+	ADDQ         $0x14, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), DX
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	MOVQ         SI, DX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  4(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z10, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  4(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z11, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  8(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z12, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  8(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z13, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  12(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z14, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  12(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z15, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  16(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z16, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  16(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z17, Z5
+	VMOVUPS      Z5, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -1748,6 +2248,178 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z18, (AX)
 	VMOVUPS      Z19, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scaled6BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled6BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 8(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xec
+	VBROADCASTSS 12(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfd
+	VBROADCASTSS 16(DX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xce
+	VBROADCASTSS 20(DX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdf
+	ADDQ         $0x18, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), DX
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	MOVQ         SI, DX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  4(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z10, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  4(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z11, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  8(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z12, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  8(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z13, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  12(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z14, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  12(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z15, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  16(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z16, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  16(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z17, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  20(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z18, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  20(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z19, Z5
+	VMOVUPS      Z5, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -2262,6 +2934,202 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z20, (AX)
 	VMOVUPS      Z21, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scaled7BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled7BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 8(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xec
+	VBROADCASTSS 12(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfd
+	VBROADCASTSS 16(DX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xce
+	VBROADCASTSS 20(DX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdf
+	VBROADCASTSS 24(DX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	ADDQ         $0x1c, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), DX
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	MOVQ         SI, DX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  4(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z10, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  4(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z11, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  8(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z12, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  8(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z13, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  12(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z14, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  12(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z15, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  16(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z16, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  16(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z17, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  20(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z18, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  20(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z19, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  24(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z20, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  24(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z21, Z5
+	VMOVUPS      Z5, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -2837,6 +3705,226 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z22, (AX)
 	VMOVUPS      Z23, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scaled8BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled8BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 8(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xec
+	VBROADCASTSS 12(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfd
+	VBROADCASTSS 16(DX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xce
+	VBROADCASTSS 20(DX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdf
+	VBROADCASTSS 24(DX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 28(DX), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	ADDQ         $0x20, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), DX
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	MOVQ         SI, DX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  4(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z10, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  4(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z11, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  8(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z12, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  8(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z13, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  12(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z14, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  12(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z15, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  16(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z16, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  16(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z17, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  20(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z18, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  20(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z19, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  24(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z20, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  24(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z21, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  28(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z22, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  28(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z23, Z5
+	VMOVUPS      Z5, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -3473,6 +4561,250 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z24, (AX)
 	VMOVUPS      Z25, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scaled9BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled9BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 8(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xec
+	VBROADCASTSS 12(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfd
+	VBROADCASTSS 16(DX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xce
+	VBROADCASTSS 20(DX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdf
+	VBROADCASTSS 24(DX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 28(DX), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 32(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xcc
+	ADDQ         $0x24, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), DX
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	MOVQ         SI, DX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  4(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z10, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  4(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z11, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  8(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z12, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  8(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z13, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  12(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z14, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  12(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z15, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  16(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z16, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  16(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z17, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  20(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z18, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  20(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z19, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  24(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z20, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  24(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z21, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  28(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z22, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  28(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z23, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  32(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z24, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  32(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z25, Z5
+	VMOVUPS      Z5, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -4170,6 +5502,274 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z26, (AX)
 	VMOVUPS      Z27, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scaled10BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled10BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 8(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xec
+	VBROADCASTSS 12(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfd
+	VBROADCASTSS 16(DX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xce
+	VBROADCASTSS 20(DX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdf
+	VBROADCASTSS 24(DX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 28(DX), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 32(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xcc
+	VBROADCASTSS 36(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd5
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdd
+	ADDQ         $0x28, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), DX
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	MOVQ         SI, DX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  4(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z10, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  4(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z11, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  8(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z12, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  8(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z13, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  12(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z14, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  12(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z15, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  16(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z16, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  16(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z17, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  20(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z18, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  20(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z19, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  24(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z20, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  24(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z21, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  28(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z22, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  28(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z23, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  32(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z24, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  32(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z25, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  36(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z26, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  36(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z27, Z5
+	VMOVUPS      Z5, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -4928,6 +6528,298 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z28, (AX)
 	VMOVUPS      Z29, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scaled11BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled11BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	VPXORD Z28, Z28, Z28
+	VPXORD Z29, Z29, Z29
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 8(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xec
+	VBROADCASTSS 12(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfd
+	VBROADCASTSS 16(DX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xce
+	VBROADCASTSS 20(DX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdf
+	VBROADCASTSS 24(DX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 28(DX), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 32(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xcc
+	VBROADCASTSS 36(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd5
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdd
+	VBROADCASTSS 40(DX), Z6
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe6
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xee
+	ADDQ         $0x2c, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), DX
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	MOVQ         SI, DX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  4(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z10, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  4(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z11, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  8(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z12, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  8(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z13, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  12(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z14, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  12(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z15, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  16(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z16, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  16(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z17, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  20(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z18, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  20(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z19, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  24(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z20, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  24(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z21, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  28(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z22, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  28(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z23, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  32(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z24, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  32(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z25, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  36(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z26, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  36(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z27, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  40(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z28, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  40(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z29, Z5
+	VMOVUPS      Z5, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -5747,6 +7639,322 @@ loop:
 	ADDQ         SI, AX
 	VMOVUPS      Z30, (AX)
 	VMOVUPS      Z31, 64(AX)
+	VZEROUPPER
+	RET
+
+// func scaled12BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·scaled12BF16AVX512(SB), NOSPLIT, $0-57
+	MOVQ   words+0(FP), AX
+	MOVQ   ldc+32(FP), CX
+	MOVQ   a+8(FP), DX
+	MOVQ   b+16(FP), BX
+	MOVQ   c+24(FP), SI
+	SHLQ   $0x02, CX
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	VPXORD Z12, Z12, Z12
+	VPXORD Z13, Z13, Z13
+	VPXORD Z14, Z14, Z14
+	VPXORD Z15, Z15, Z15
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	VPXORD Z24, Z24, Z24
+	VPXORD Z25, Z25, Z25
+	VPXORD Z26, Z26, Z26
+	VPXORD Z27, Z27, Z27
+	VPXORD Z28, Z28, Z28
+	VPXORD Z29, Z29, Z29
+	VPXORD Z30, Z30, Z30
+	VPXORD Z31, Z31, Z31
+
+loop:
+	VMOVUPS      (BX), Z0
+	VMOVUPS      64(BX), Z1
+	VBROADCASTSS (DX), Z2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc2
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DX), Z3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd3
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdb
+	VBROADCASTSS 8(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe4
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xec
+	VBROADCASTSS 12(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf5
+	BYTE         $0x62
+	BYTE         $0x72
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfd
+	VBROADCASTSS 16(DX), Z6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc6
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xce
+	VBROADCASTSS 20(DX), Z7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd7
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdf
+	VBROADCASTSS 24(DX), Z2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe2
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 28(DX), Z3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf3
+	BYTE         $0x62
+	BYTE         $0xe2
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xfb
+	VBROADCASTSS 32(DX), Z4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xc4
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xcc
+	VBROADCASTSS 36(DX), Z5
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xd5
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xdd
+	VBROADCASTSS 40(DX), Z6
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xe6
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xee
+	VBROADCASTSS 44(DX), Z7
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x7e
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xf7
+	BYTE         $0x62
+	BYTE         $0x62
+	BYTE         $0x76
+	BYTE         $0x48
+	BYTE         $0x52
+	BYTE         $0xff
+	ADDQ         $0x30, DX
+	ADDQ         $0x00000080, BX
+	DECQ         AX
+	JNZ          loop
+	MOVB         add+56(FP), AL
+	MOVBLZX      AL, AX
+	NEGL         AX
+	KMOVW        AX, K1
+	MOVQ         scaleA+40(FP), AX
+	MOVQ         scaleB+48(FP), DX
+	VMOVUPS      (DX), Z0
+	VMOVUPS      64(DX), Z1
+	MOVQ         SI, DX
+	VMULPS.BCST  (AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z8, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  (AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z9, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  4(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z10, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  4(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z11, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  8(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z12, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  8(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z13, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  12(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z14, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  12(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z15, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  16(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z16, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  16(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z17, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  20(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z18, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  20(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z19, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  24(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z20, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  24(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z21, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  28(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z22, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  28(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z23, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  32(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z24, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  32(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z25, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  36(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z26, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  36(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z27, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  40(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z28, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  40(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z29, Z5
+	VMOVUPS      Z5, 64(DX)
+	ADDQ         CX, DX
+	VMULPS.BCST  44(AX), Z0, Z2
+	VMOVUPS.Z    (DX), K1, Z3
+	VFMADD231PS  Z2, Z30, Z3
+	VMOVUPS      Z3, (DX)
+	VMULPS.BCST  44(AX), Z1, Z4
+	VMOVUPS.Z    64(DX), K1, Z5
+	VFMADD231PS  Z4, Z31, Z5
+	VMOVUPS      Z5, 64(DX)
 	VZEROUPPER
 	RET
 
@@ -7859,6 +10067,153 @@ loop:
 	SUBQ         $0x10, AX
 	JNZ          loop
 	VMOVUPS      Z15, (R8)
+	VZEROUPPER
+	RET
+
+// func absMaxAVX512(n int, x *float32, most uint32) uint32
+// Requires: AVX, AVX2, AVX512F, AVX512VL
+TEXT ·absMaxAVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         x+8(FP), CX
+	MOVL         $0x7fffffff, DX
+	VPBROADCASTD DX, Z0
+	MOVL         most+16(FP), DX
+	VPBROADCASTD DX, Z1
+
+loop:
+	VMOVUPS       (CX), Z2
+	VPANDD        Z0, Z2, Z2
+	VPMAXUD       Z2, Z1, Z1
+	ADDQ          $0x40, CX
+	SUBQ          $0x10, AX
+	JNZ           loop
+	VEXTRACTI64X4 $0x01, Z1, Y0
+	VPMAXUD       Y1, Y0, Y0
+	VEXTRACTI32X4 $0x01, Y0, X1
+	VPMAXUD       X0, X1, X1
+	VPSHUFD       $0x4e, X1, X0
+	VPMAXUD       X0, X1, X1
+	VPSHUFD       $0xb1, X1, X0
+	VPMAXUD       X0, X1, X1
+	VMOVD         X1, AX
+	MOVL          AX, ret+24(FP)
+	VZEROUPPER
+	RET
+
+// func absMaxesAVX512(n int, most *float32, x *float32)
+// Requires: AVX, AVX512F
+TEXT ·absMaxesAVX512(SB), NOSPLIT, $0-24
+	MOVQ         n+0(FP), AX
+	MOVQ         most+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVL         $0x7fffffff, BX
+	VPBROADCASTD BX, Z0
+
+loop:
+	VMOVUPS (DX), Z1
+	VPANDD  Z0, Z1, Z1
+	VPMAXUD (CX), Z1, Z1
+	VMOVUPS Z1, (CX)
+	ADDQ    $0x40, CX
+	ADDQ    $0x40, DX
+	SUBQ    $0x10, AX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func roundE4M3AVX512(n int, dst *float32, src *float32, scale float32)
+// Requires: AVX, AVX512F, SSE
+TEXT ·roundE4M3AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVSS        scale+24(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x7fffffff, BX
+	VPBROADCASTD BX, Z1
+	MOVL         $0x3c800000, BX
+	VPBROADCASTD BX, Z2
+	MOVL         $0x43e00000, BX
+	VPBROADCASTD BX, Z3
+	MOVL         $0x46800000, BX
+	VPBROADCASTD BX, Z4
+	MOVL         $0x0007ffff, BX
+	VPBROADCASTD BX, Z5
+	MOVL         $0x00000001, BX
+	VPBROADCASTD BX, Z6
+	MOVL         $0xfff00000, BX
+	VPBROADCASTD BX, Z7
+
+loop:
+	VMOVUPS    (DX), Z8
+	VDIVPS     Z0, Z8, Z8
+	VPANDD     Z1, Z8, Z9
+	VCMPPS     $0x03, Z8, Z8, K1
+	VCMPPS     $0x01, Z2, Z9, K2
+	VADDPS     Z4, Z9, Z10
+	VSUBPS     Z4, Z10, Z10
+	VPMINUD    Z3, Z9, Z9
+	VPSRLD     $0x14, Z9, Z11
+	VPANDD     Z6, Z11, Z11
+	VPADDD     Z5, Z9, Z9
+	VPADDD     Z11, Z9, Z9
+	VPANDD     Z7, Z9, Z9
+	VMOVAPS    Z10, K2, Z9
+	VPTERNLOGD $0xe4, Z1, Z8, Z9
+	VMOVAPS    Z8, K1, Z9
+	VMOVUPS    Z9, (CX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x40, DX
+	SUBQ       $0x10, AX
+	JNZ        loop
+	VZEROUPPER
+	RET
+
+// func roundE4M3ByAVX512(n int, dst *float32, src *float32, scale *float32)
+// Requires: AVX, AVX512F
+TEXT ·roundE4M3ByAVX512(SB), NOSPLIT, $0-32
+	MOVQ         n+0(FP), AX
+	MOVQ         dst+8(FP), CX
+	MOVQ         src+16(FP), DX
+	MOVQ         scale+24(FP), BX
+	MOVL         $0x7fffffff, SI
+	VPBROADCASTD SI, Z0
+	MOVL         $0x3c800000, SI
+	VPBROADCASTD SI, Z1
+	MOVL         $0x43e00000, SI
+	VPBROADCASTD SI, Z2
+	MOVL         $0x46800000, SI
+	VPBROADCASTD SI, Z3
+	MOVL         $0x0007ffff, SI
+	VPBROADCASTD SI, Z4
+	MOVL         $0x00000001, SI
+	VPBROADCASTD SI, Z5
+	MOVL         $0xfff00000, SI
+	VPBROADCASTD SI, Z6
+
+loop:
+	VMOVUPS    (DX), Z7
+	VDIVPS     (BX), Z7, Z7
+	VPANDD     Z0, Z7, Z8
+	VCMPPS     $0x03, Z7, Z7, K1
+	VCMPPS     $0x01, Z1, Z8, K2
+	VADDPS     Z3, Z8, Z9
+	VSUBPS     Z3, Z9, Z9
+	VPMINUD    Z2, Z8, Z8
+	VPSRLD     $0x14, Z8, Z10
+	VPANDD     Z5, Z10, Z10
+	VPADDD     Z4, Z8, Z8
+	VPADDD     Z10, Z8, Z8
+	VPANDD     Z6, Z8, Z8
+	VMOVAPS    Z9, K2, Z8
+	VPTERNLOGD $0xe4, Z0, Z7, Z8
+	VMOVAPS    Z7, K1, Z8
+	VMOVUPS    Z8, (CX)
+	ADDQ       $0x40, CX
+	ADDQ       $0x40, DX
+	ADDQ       $0x40, BX
+	SUBQ       $0x10, AX
+	JNZ        loop
 	VZEROUPPER
 	RET
 

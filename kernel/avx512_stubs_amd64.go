@@ -14,6 +14,11 @@ func tile1AVX512(words int, a *float32, b *float32, c *float32, ldc int, add boo
 //go:noescape
 func tile1BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// scaled1BF16AVX512 computes 1 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled1BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+
 // half1AVX512 computes 1 rows and the columns that mask names of C from packed panels.
 //
 //go:noescape
@@ -33,6 +38,11 @@ func tile2AVX512(words int, a *float32, b *float32, c *float32, ldc int, add boo
 //
 //go:noescape
 func tile2BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// scaled2BF16AVX512 computes 2 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled2BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
 
 // half2AVX512 computes 2 rows and the columns that mask names of C from packed panels.
 //
@@ -54,6 +64,11 @@ func tile3AVX512(words int, a *float32, b *float32, c *float32, ldc int, add boo
 //go:noescape
 func tile3BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// scaled3BF16AVX512 computes 3 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled3BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+
 // half3AVX512 computes 3 rows and the columns that mask names of C from packed panels.
 //
 //go:noescape
@@ -73,6 +88,11 @@ func tile4AVX512(words int, a *float32, b *float32, c *float32, ldc int, add boo
 //
 //go:noescape
 func tile4BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// scaled4BF16AVX512 computes 4 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled4BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
 
 // half4AVX512 computes 4 rows and the columns that mask names of C from packed panels.
 //
@@ -94,6 +114,11 @@ func tile5AVX512(words int, a *float32, b *float32, c *float32, ldc int, add boo
 //go:noescape
 func tile5BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// scaled5BF16AVX512 computes 5 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled5BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+
 // half5AVX512 computes 5 rows and the columns that mask names of C from packed panels.
 //
 //go:noescape
@@ -113,6 +138,11 @@ func tile6AVX512(words int, a *float32, b *float32, c *float32, ldc int, add boo
 //
 //go:noescape
 func tile6BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// scaled6BF16AVX512 computes 6 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled6BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
 
 // half6AVX512 computes 6 rows and the columns that mask names of C from packed panels.
 //
@@ -134,6 +164,11 @@ func tile7AVX512(words int, a *float32, b *float32, c *float32, ldc int, add boo
 //go:noescape
 func tile7BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// scaled7BF16AVX512 computes 7 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled7BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+
 // half7AVX512 computes 7 rows and the columns that mask names of C from packed panels.
 //
 //go:noescape
@@ -153,6 +188,11 @@ func tile8AVX512(words int, a *float32, b *float32, c *float32, ldc int, add boo
 //
 //go:noescape
 func tile8BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// scaled8BF16AVX512 computes 8 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled8BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
 
 // half8AVX512 computes 8 rows and the columns that mask names of C from packed panels.
 //
@@ -174,6 +214,11 @@ func tile9AVX512(words int, a *float32, b *float32, c *float32, ldc int, add boo
 //go:noescape
 func tile9BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// scaled9BF16AVX512 computes 9 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled9BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+
 // half9AVX512 computes 9 rows and the columns that mask names of C from packed panels.
 //
 //go:noescape
@@ -193,6 +238,11 @@ func tile10AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bo
 //
 //go:noescape
 func tile10BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// scaled10BF16AVX512 computes 10 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled10BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
 
 // half10AVX512 computes 10 rows and the columns that mask names of C from packed panels.
 //
@@ -214,6 +264,11 @@ func tile11AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bo
 //go:noescape
 func tile11BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
 
+// scaled11BF16AVX512 computes 11 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled11BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
+
 // half11AVX512 computes 11 rows and the columns that mask names of C from packed panels.
 //
 //go:noescape
@@ -233,6 +288,11 @@ func tile12AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bo
 //
 //go:noescape
 func tile12BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, add bool)
+
+// scaled12BF16AVX512 computes 12 rows and 32 columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].
+//
+//go:noescape
+func scaled12BF16AVX512(words int, a *float32, b *float32, c *float32, ldc int, scaleA *float32, scaleB *float32, add bool)
 
 // half12AVX512 computes 12 rows and the columns that mask names of C from packed panels.
 //
@@ -309,6 +369,26 @@ func swigluAVX512(n int, y *float32, gate *float32, up *float32, scale float32)
 //
 //go:noescape
 func swigluBackwardAVX512(n int, dGate *float32, dUp *float32, dy *float32, gate *float32, up *float32, lanes *float32, scale float32)
+
+// absMaxAVX512 returns the largest of most and the bits of x's magnitudes.
+//
+//go:noescape
+func absMaxAVX512(n int, x *float32, most uint32) uint32
+
+// absMaxesAVX512 raises most to the bits of x's magnitudes, one by one.
+//
+//go:noescape
+func absMaxesAVX512(n int, most *float32, x *float32)
+
+// roundE4M3AVX512 sets dst = E4M3(src / scale).
+//
+//go:noescape
+func roundE4M3AVX512(n int, dst *float32, src *float32, scale float32)
+
+// roundE4M3ByAVX512 sets dst = E4M3(src / scale), one by one.
+//
+//go:noescape
+func roundE4M3ByAVX512(n int, dst *float32, src *float32, scale *float32)
 
 // fmaLoopAVX512 does 24 independent multiply-adds of 16 elements in each round.
 //

@@ -17,7 +17,7 @@ func Active() string { return implementations()[0] }
 // current is the implementation of products in use.
 func current(prec Precision) *gemmImpl {
 	switch {
-	case useAVX512BF16 && prec == BF16:
+	case useAVX512BF16 && prec != F32:
 		return &avx512BF16Gemm
 	case useAVX512:
 		return &avx512Gemm

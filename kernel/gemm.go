@@ -17,6 +17,7 @@ type Precision uint8
 const (
 	F32  Precision = iota
 	BF16           // both rounded to bfloat16, to nearest even; sums stay float32
+	FP8            // both rounded to E4M3 with scales; sums stay float32: see fp8.go
 )
 
 // Product is C = op(A, B), or C += with Accumulate. LDA, LDB and LDC are the elements from a row to the next. C overlaps
@@ -66,8 +67,10 @@ const (
 
 // Workspace is one goroutine's space for packing.
 type Workspace struct {
-	a, b []float32
-	tile [maxTile]float32
+	a, b     []float32
+	q, scale []float32 // a block of either in E4M3, and its scales
+	packedB  Packed    // B of a product in FP8
+	tile     [maxTile]float32
 }
 
 // maxTile is the most outputs that any tile has.
@@ -98,6 +101,14 @@ func (ws *Workspace) gemm(im *gemmImpl, op Op, prec Precision, p *Product, m0, m
 	if p.Packed != nil {
 		p.Packed.check(im, prec)
 		ws.packed(im, op, prec, p, m0, m1, n0, n1)
+		return
+	}
+	if prec == FP8 {
+		ws.packedB.reset(im, prec, p.N, p.K)
+		ws.packedB.fill(ws, op, p, 0, p.N)
+		q := *p
+		q.Packed = &ws.packedB
+		ws.packed8(im, op, &q, m0, m1, n0, n1)
 		return
 	}
 	if m1-m0 <= blockM {
@@ -186,6 +197,9 @@ type gemmImpl struct {
 	tile func(rows, words int, a, b, c []float32, ldc int, add bool)
 	// half is tile for the first cols columns alone, at most nr/2; nil where there is none.
 	half func(rows, words int, a, b, c []float32, ldc, cols int, add bool)
+	// scaled adds the product of panels of nr columns to C, or overwrites C with it, each sum times scaleA of its row and scaleB of
+	// its column; nil where there is none.
+	scaled func(rows, words int, a, b, c []float32, ldc int, scaleA, scaleB []float32, add bool)
 	// packRows lays kc rows of panels·width columns out as so many panels; of each only the first cols columns are read, the
 	// others being zero.
 	packRows func(dst, src []float32, ld, kc, panels, cols, width int)

@@ -24,17 +24,20 @@ var avx512BF16Gemm = gemmImpl{
 	name: "avx512bf16", mr: 12, nr: 32, depth: 2,
 	tile:        tilesBF16.run,
 	half:        halvesBF16.run,
+	scaled:      scaledBF16.run,
 	packRows:    packRowsBF16,
 	packColumns: packColumnsBF16,
 }
 
-// tileFunc is a tile of full width, halfFunc one of up to 16 columns.
+// tileFunc is a tile of full width, halfFunc one of up to 16 columns, scaledFunc one with scales.
 type (
-	tileFunc func(words int, a, b, c *float32, ldc int, add bool)
-	halfFunc func(words int, a, b, c *float32, ldc int, mask uint32, add bool)
+	tileFunc   func(words int, a, b, c *float32, ldc int, add bool)
+	halfFunc   func(words int, a, b, c *float32, ldc int, mask uint32, add bool)
+	scaledFunc func(words int, a, b, c *float32, ldc int, scaleA, scaleB *float32, add bool)
 
-	tileTable [13]tileFunc
-	halfTable [13]halfFunc
+	tileTable   [13]tileFunc
+	halfTable   [13]halfFunc
+	scaledTable [13]scaledFunc
 )
 
 // The tiles by their numbers of rows.
@@ -51,6 +54,9 @@ var (
 	halvesBF16 = halfTable{nil,
 		half1BF16AVX512, half2BF16AVX512, half3BF16AVX512, half4BF16AVX512, half5BF16AVX512, half6BF16AVX512,
 		half7BF16AVX512, half8BF16AVX512, half9BF16AVX512, half10BF16AVX512, half11BF16AVX512, half12BF16AVX512}
+	scaledBF16 = scaledTable{nil,
+		scaled1BF16AVX512, scaled2BF16AVX512, scaled3BF16AVX512, scaled4BF16AVX512, scaled5BF16AVX512, scaled6BF16AVX512,
+		scaled7BF16AVX512, scaled8BF16AVX512, scaled9BF16AVX512, scaled10BF16AVX512, scaled11BF16AVX512, scaled12BF16AVX512}
 )
 
 func (tiles *tileTable) run(rows, words int, a, b, c []float32, ldc int, add bool) {
@@ -61,6 +67,11 @@ func (tiles *tileTable) run(rows, words int, a, b, c []float32, ldc int, add boo
 func (halves *halfTable) run(rows, words int, a, b, c []float32, ldc, cols int, add bool) {
 	_, _, _ = a[rows*words-1], b[32*words-1], c[(rows-1)*ldc+cols-1]
 	halves[rows](words, &a[0], &b[0], &c[0], ldc, columns(cols), add)
+}
+
+func (tiles *scaledTable) run(rows, words int, a, b, c []float32, ldc int, scaleA, scaleB []float32, add bool) {
+	_, _, _, _, _ = a[rows*words-1], b[32*words-1], c[(rows-1)*ldc+31], scaleA[rows-1], scaleB[31]
+	tiles[rows](words, &a[0], &b[0], &c[0], ldc, &scaleA[0], &scaleB[0], add)
 }
 
 // columns is a mask of the first n lanes, at most 16.

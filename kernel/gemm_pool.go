@@ -21,10 +21,10 @@ func (p *Pool) Pack(b *Packed, op Op, prec Precision, n, k int, x []float32, ld 
 	j.pool, j.im, j.op, j.prec = p, current(prec), op, prec
 	j.products = append(j.products[:0], Product{N: n, K: k, B: x, LDB: ld})
 	j.products[0].check(op)
-	j.parts, j.shared = j.parts[:0], atLeast(j.shared, 1)
-	j.share(0, grow(b.data, roundUp(n, j.im.nr)*j.im.words(k)))
+	j.parts = j.parts[:0]
+	j.share(0, b)
 	p.Run(j, len(j.parts))
-	*b, j.shared[0].packed = j.shared[0].packed, Packed{}
+	j.shared[0].packed = nil
 	clear(j.products)
 }
 
@@ -36,14 +36,14 @@ type productJob struct {
 	op       Op
 	prec     Precision
 	products []Product
-	shared   []sharedB // of each product
+	shared   []*sharedB // of each product
 	parts    []productPart
-	space    []float32 // of all B that are packed
 }
 
 // sharedB is a product's B, packed by several workers.
 type sharedB struct {
-	packed Packed
+	packed *Packed
+	own    Packed
 	left   atomic.Int32 // parts of packing that are not finished
 }
 
@@ -61,26 +61,16 @@ const (
 // plan cuts each product.
 func (j *productJob) plan() {
 	j.parts = j.parts[:0]
-	j.shared = atLeast(j.shared, len(j.products))
-	size := 0
-	for i := range j.products {
-		if pr := &j.products[i]; j.shares(pr) {
-			size += roundUp(pr.N, j.im.nr) * j.im.words(pr.K)
-		}
-	}
-	j.space = grow(j.space, size)
-	space := j.space
 	for i := range j.products {
 		pr := &j.products[i]
 		pr.check(j.op)
+		j.share(i, nil)
 		switch {
 		case pr.M == 0 || pr.N == 0:
-		case j.shares(pr):
-			n := roundUp(pr.N, j.im.nr) * j.im.words(pr.K)
-			j.share(i, space[:n])
-			space = space[n:]
-			j.byRows(i)
-		case pr.M >= sharedRows:
+		case pr.M >= sharedRows || j.prec == FP8:
+			if pr.Packed == nil && pr.K > 0 {
+				j.share(i, &j.shared[i].own)
+			}
 			j.byRows(i)
 		default:
 			j.byColumns(i)
@@ -88,23 +78,22 @@ func (j *productJob) plan() {
 	}
 }
 
-func atLeast(s []sharedB, n int) []sharedB {
-	if len(s) < n {
-		return make([]sharedB, n)
+// share plans the packing of a product's B into b; nil is none.
+func (j *productJob) share(i int, b *Packed) {
+	if len(j.shared) <= i {
+		j.shared = append(j.shared, new(sharedB))
 	}
-	return s
-}
-
-// shares tells whether B is packed beforehand.
-func (j *productJob) shares(p *Product) bool {
-	return p.Packed == nil && p.M >= sharedRows && p.N > 0 && p.K > 0
-}
-
-// share plans the packing of B.
-func (j *productJob) share(i int, space []float32) {
-	pr, s := &j.products[i], &j.shared[i]
-	s.packed = Packed{n: pr.N, k: pr.K, im: j.im, prec: j.prec, data: space}
-	step := max(1, packPart/(j.im.nr*max(1, pr.K))) * j.im.nr
+	pr, s := &j.products[i], j.shared[i]
+	s.packed = b
+	if b == nil {
+		return
+	}
+	b.reset(j.im, j.prec, pr.N, pr.K)
+	unit := j.im.nr
+	if j.prec == FP8 {
+		unit = fp8Group
+	}
+	step := max(1, packPart/(unit*max(1, pr.K))) * unit
 	first := len(j.parts)
 	for n := 0; n < pr.N; n += step {
 		j.parts = append(j.parts, productPart{i, 0, 0, n, min(n+step, pr.N)})
@@ -142,22 +131,19 @@ func (j *productJob) byColumns(i int) {
 // Do computes a part. A part that multiplies waits for those that pack: they come earlier and wait for nothing.
 func (j *productJob) Do(worker, part int) {
 	t := j.parts[part]
-	pr, s := &j.products[t.product], &j.shared[t.product]
+	ws, s, pr := j.pool.workspaces[worker], j.shared[t.product], j.products[t.product]
 	if t.m1 == 0 {
-		if pr.K > 0 {
-			packB(j.im, j.op, j.prec, pr, s.packed.panel(t.n0, 0), 0, pr.K, t.n0, t.n1)
-		}
+		s.packed.fill(ws, j.op, &pr, t.n0, t.n1)
 		s.left.Add(-1)
 		return
 	}
-	ws, q := j.pool.workspaces[worker], *pr
-	if j.shares(pr) {
+	if s.packed != nil {
 		for n := 0; s.left.Load() > 0; n++ {
 			if n > 1000 {
 				runtime.Gosched()
 			}
 		}
-		q.Packed = &s.packed
+		pr.Packed = s.packed
 	}
-	ws.gemm(j.im, j.op, j.prec, &q, t.m0, t.m1, t.n0, t.n1)
+	ws.gemm(j.im, j.op, j.prec, &pr, t.m0, t.m1, t.n0, t.n1)
 }

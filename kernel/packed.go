@@ -9,6 +9,8 @@ type Packed struct {
 	im   *gemmImpl
 	prec Precision
 	data []float32 // panel j, columns [j·nr, (j+1)·nr), at j·nr·words(k)
+
+	scale []float32 // of FP8: panel j's at j·nr·groups(k), nr for each group of k's
 }
 
 // Pack lays B out as op has it: [n, k] for NT, [k, n] otherwise, rows ldb elements apart.
@@ -22,10 +24,28 @@ func Pack(op Op, prec Precision, n, k int, b []float32, ldb int) *Packed {
 func (b *Packed) Pack(op Op, prec Precision, n, k int, x []float32, ld int) {
 	p := Product{N: n, K: k, B: x, LDB: ld}
 	p.check(op)
-	im := current(prec)
-	*b = Packed{n, k, im, prec, grow(b.data, roundUp(n, im.nr)*im.words(k))}
-	if n > 0 && k > 0 {
-		packB(im, op, prec, &p, b.data, 0, k, 0, n)
+	b.reset(current(prec), prec, n, k)
+	var ws Workspace
+	b.fill(&ws, op, &p, 0, n)
+}
+
+// reset makes space for k x n elements.
+func (b *Packed) reset(im *gemmImpl, prec Precision, n, k int) {
+	b.n, b.k, b.im, b.prec = n, k, im, prec
+	b.data = grow(b.data, roundUp(n, im.nr)*im.words(k))
+	if prec == FP8 {
+		b.scale = grow(b.scale, roundUp(n, im.nr)*groups(k))
+	}
+}
+
+// fill packs columns [n0, n1) of p's B; n0 is a multiple of what columns share: a panel, or the side of a block of FP8.
+func (b *Packed) fill(ws *Workspace, op Op, p *Product, n0, n1 int) {
+	switch {
+	case n0 >= n1 || p.K == 0:
+	case b.prec == FP8:
+		b.fill8(ws, op, p, n0, n1)
+	default:
+		packB(b.im, op, b.prec, p, b.panel(n0, 0), 0, p.K, n0, n1)
 	}
 }
 
@@ -41,6 +61,9 @@ func (b *Packed) panel(n, k int) []float32 { return b.data[n*b.im.words(b.k)+k/b
 // packed computes rows [m0, m1) and columns [n0, n1) of C.
 func (ws *Workspace) packed(im *gemmImpl, op Op, prec Precision, p *Product, m0, m1, n0, n1 int) {
 	switch rows := m1 - m0; {
+	case prec == FP8:
+		ws.packed8(im, op, p, m0, m1, n0, n1)
+		return
 	case rows == 1 && op != TN && prec == F32:
 		n0 += ws.rowPacked(im, p, m0, n0, n1)
 	case rows <= fewRows:

@@ -23,3 +23,8 @@ func scaleBlocks(x []float32, alpha float32) int                        { return
 func mulScaleBlocks(y, x, w []float32, alpha float32) int               { return 0 }
 func rmsBackwardBlocks(dx, dw, dy, x, w []float32, rstd, c float32) int { return 0 }
 func adamwBlocks(w, m, v, g []float32, h *AdamWStep) int                { return 0 }
+
+func absMaxBlocks(x []float32, most uint32) (int, uint32)   { return 0, most }
+func absMaxesBlocks(most, x []float32) int                  { return 0 }
+func roundE4M3Blocks(dst, src []float32, scale float32) int { return 0 }
+func roundE4M3ByBlocks(dst, src, scale []float32) int       { return 0 }

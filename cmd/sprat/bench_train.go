@@ -89,7 +89,7 @@ func (c *benchTrainCmd) measure(cfg *config.Config) *trainReport {
 
 	inner := cpu.New(c.Threads)
 	defer inner.Close()
-	dev := &timedDevice{Device: inner}
+	dev := &timedDevice{inner, map[string]time.Duration{}}
 	step := c.newStep(cfg, dev)
 	step()
 	step()

@@ -26,6 +26,7 @@ func main() {
 	for rows := 1; rows <= maxRows; rows++ {
 		tile(fmt.Sprintf("tile%dAVX512", rows), rows, 2, "", fma)
 		tile(fmt.Sprintf("tile%dBF16AVX512", rows), rows, 2, " of pairs of bfloat16", dot)
+		scaledTile(fmt.Sprintf("scaled%dBF16AVX512", rows), rows)
 		tile(fmt.Sprintf("half%dAVX512", rows), rows, 1, "", fma)
 		tile(fmt.Sprintf("half%dBF16AVX512", rows), rows, 1, " of pairs of bfloat16", dot)
 	}
@@ -37,6 +38,7 @@ func main() {
 	packRows("packRowsBF16AVX512", 2, 1)
 	packRows("packWideRowsBF16AVX512", 2, 2)
 	vectors()
+	eights()
 	fmaLoop()
 	Generate()
 }
@@ -90,6 +92,14 @@ func tile(name string, rows, vectors int, of string, multiply func(b, a, acc Vec
 	Label("load")
 	eachRow(c, ld, rows, vectors, func(i, j int, at Mem) { load(at, accumulator(i, j)) })
 
+	multiplyPanels(rows, vectors, k, a, b, multiply)
+	eachRow(c, ld, rows, vectors, func(i, j int, at Mem) { store(accumulator(i, j), at) })
+	VZEROUPPER()
+	RET()
+}
+
+// multiplyPanels is the inner loop: it adds the product of two panels of k words to the accumulators.
+func multiplyPanels(rows, vectors int, k, a, b Register, multiply func(b, a, acc VecPhysical)) {
 	Label("loop")
 	for j := range vectors {
 		VMOVUPS(Mem{Base: b, Disp: 4 * lanes * j}, registerB(j))
@@ -104,8 +114,38 @@ func tile(name string, rows, vectors int, of string, multiply func(b, a, acc Vec
 	ADDQ(U32(uint32(4*width)), b)
 	DECQ(k)
 	JNZ(LabelRef("loop"))
+}
 
-	eachRow(c, ld, rows, vectors, func(i, j int, at Mem) { store(accumulator(i, j), at) })
+// scaledTile writes a tile whose sums are multiplied by a scale for each row and column as they go into C.
+func scaledTile(name string, rows int) {
+	TEXT(name, NOSPLIT, "func(words int, a, b, c *float32, ldc int, scaleA, scaleB *float32, add bool)")
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s computes %d rows and %d columns of C from packed panels of pairs of bfloat16, times scaleA[row]·scaleB[column].", name, rows, width))
+	k, ld := Load(Param("words"), GP64()), Load(Param("ldc"), GP64())
+	a, b, c := Load(Param("a"), GP64()), Load(Param("b"), GP64()), Load(Param("c"), GP64())
+	SHLQ(Imm(2), ld)
+	for i := range rows {
+		for j := range 2 {
+			VPXORD(accumulator(i, j), accumulator(i, j), accumulator(i, j))
+		}
+	}
+	multiplyPanels(rows, 2, k, a, b, dot)
+	add, old := GP32(), K() // all lanes of C count, or none
+	Load(Param("add"), add.As8())
+	MOVBLZX(add.As8(), add)
+	NEGL(add)
+	KMOVW(add, old)
+	scaleA, scaleB := Load(Param("scaleA"), GP64()), Load(Param("scaleB"), GP64())
+	for j := range 2 {
+		VMOVUPS(Mem{Base: scaleB, Disp: 4 * lanes * j}, registerB(j))
+	}
+	eachRow(c, ld, rows, 2, func(i, j int, at Mem) {
+		scale, sum := zmm[2+2*j], zmm[3+2*j]
+		VMULPS_BCST(Mem{Base: scaleA, Disp: 4 * i}, registerB(j), scale)
+		VMOVUPS_Z(at, old, sum)
+		VFMADD231PS(scale, accumulator(i, j), sum)
+		VMOVUPS(sum, at)
+	})
 	VZEROUPPER()
 	RET()
 }

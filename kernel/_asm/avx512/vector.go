@@ -168,3 +168,80 @@ func vectors() {
 			VMOVUPS(sum, Mem{Base: to})
 		})
 }
+
+// eights writes what products in E4M3 need before packing; see fp8.go.
+func eights() {
+	function("absMaxAVX512", "func(n int, x *float32, most uint32) uint32", "returns the largest of most and the bits of x's magnitudes.", func() {
+		l := begin("x")
+		mask, most := broadcast(1<<31-1), ZMM()
+		VPBROADCASTD(Load(Param("most"), GP32()), most)
+		Label("loop")
+		VPMAXUD(op3(VPANDD, mask, l.load(0)), most, most)
+		l.end()
+		half := YMM()
+		VEXTRACTI64X4(Imm(1), most, half)
+		VPMAXUD(most.AsY(), half, half)
+		quarter := XMM()
+		VEXTRACTI32X4(Imm(1), half, quarter)
+		VPMAXUD(half.AsX(), quarter, quarter)
+		for _, shuffle := range []uint64{0x4e, 0xb1} {
+			t := XMM()
+			VPSHUFD(Imm(shuffle), quarter, t)
+			VPMAXUD(t, quarter, quarter)
+		}
+		r := GP32()
+		VMOVD(quarter, r)
+		Store(r, ReturnIndex(0))
+	})
+	function("absMaxesAVX512", "func(n int, most, x *float32)", "raises most to the bits of x's magnitudes, one by one.", func() {
+		l := begin("most", "x")
+		mask := broadcast(1<<31 - 1)
+		Label("loop")
+		m := op3(VPANDD, mask, l.load(1))
+		VPMAXUD(l.at(0), m, m)
+		VMOVUPS(m, l.at(0))
+		l.end()
+	})
+	function("roundE4M3AVX512", "func(n int, dst, src *float32, scale float32)", "sets dst = E4M3(src / scale).", func() {
+		l := begin("dst", "src")
+		scale, c := splat("scale"), newE4M3()
+		Label("loop")
+		VMOVUPS(c.round(op3(VDIVPS, scale, l.load(1))), l.at(0))
+		l.end()
+	})
+	function("roundE4M3ByAVX512", "func(n int, dst, src, scale *float32)", "sets dst = E4M3(src / scale), one by one.", func() {
+		l := begin("dst", "src", "scale")
+		c := newE4M3()
+		Label("loop")
+		VMOVUPS(c.round(op3(VDIVPS, l.at(2), l.load(1))), l.at(0))
+		l.end()
+	})
+}
+
+// e4m3 is the constants of roundE4M3 in fp8.go, kept in registers over the loop.
+type e4m3 struct{ magnitude, least, most, big, half, one, keep VecVirtual }
+
+func newE4M3() e4m3 {
+	return e4m3{broadcast(1<<31 - 1), constant(1.0 / 64), constant(448), constant(1 << 14), broadcast(1<<19 - 1), broadcast(1), broadcast(0xfff00000)}
+}
+
+func (c e4m3) round(x VecVirtual) VecVirtual {
+	nan, small := K(), K()
+	a := op3(VPANDD, c.magnitude, x)
+	VCMPPS(Imm(3), x, x, nan)
+	VCMPPS(Imm(1), c.least, a, small) // less
+	fine := plus(c.big, a)
+	VSUBPS(c.big, fine, fine)
+	VPMINUD(c.most, a, a)
+	odd := ZMM()
+	VPSRLD(Imm(20), a, odd)
+	VPANDD(c.one, odd, odd)
+	VPADDD(c.half, a, a)
+	VPADDD(odd, a, a)
+	VPANDD(c.keep, a, a)
+	VMOVAPS(fine, small, a)
+	// The sign is x's; a NaN is x itself.
+	VPTERNLOGD(Imm(0xe4), c.magnitude, x, a)
+	VMOVAPS(x, nan, a)
+	return a
+}
