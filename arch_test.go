@@ -14,6 +14,7 @@ import (
 
 // levels says what may import what: a package imports packages of a lower level, and of its own only what allowed names.
 var levels = map[string]int{
+	"atomicfile":        0,
 	"kernel":            0,
 	"float8":            0,
 	"tokenizer":         0,
@@ -45,6 +46,8 @@ var allowed = map[[2]string]string{
 	{"device/devicetest", "device"}:     "it tests any device",
 	{"kernel", "float8"}:                "its tests compare products in FP8",
 	{"safetensors", "float8"}:           "FP8 weights are decoded as they are read",
+	{"safetensors", "atomicfile"}:       "it makes directories durable",
+	{"tokenizer", "atomicfile"}:         "it saves tokenizer.json",
 	{"device/cpu", "device/devicetest"}: "its tests run the suite",
 	{"train", "engine"}:                 "its tests open what it saves",
 }

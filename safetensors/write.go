@@ -12,10 +12,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"unicode/utf8"
 
+	"sprat/atomicfile"
 	"sprat/float8"
 )
 
@@ -92,14 +92,7 @@ func replaceFile(create createTemp, path string, write func(w io.Writer) error) 
 
 // syncDir makes renames and removals in dir durable.
 func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil // a directory cannot be synced there
-	}
-	d, err := os.Open(dir)
-	if err == nil {
-		err = cmp.Or(d.Sync(), d.Close())
-	}
-	if err != nil {
+	if err := atomicfile.SyncDir(dir); err != nil {
 		return fmt.Errorf("safetensors: %w", err)
 	}
 	return nil

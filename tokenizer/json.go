@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"sprat/atomicfile"
 )
 
 // sections are the parts of a tokenizer.json that Save writes as they were read.
@@ -154,7 +156,10 @@ func (t *Tokenizer) Save(path string) error {
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err := writeFile(path, data); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := atomicfile.Write(path, data); err != nil {
 		return fmt.Errorf("writing %s, what was there is unchanged: %w", path, err)
 	}
 	return nil
@@ -183,32 +188,4 @@ func (t *Tokenizer) JSON() ([]byte, error) {
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(f)
 	return text.Bytes(), err
-}
-
-// writeFile writes a file by way of a temporary one beside it.
-func writeFile(path string, data []byte) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, ".tokenizer-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

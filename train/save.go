@@ -2,12 +2,12 @@ package train
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"sprat/atomicfile"
 	"sprat/config"
 	"sprat/float8"
 	"sprat/model"
@@ -49,7 +49,7 @@ func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer, dtype string) (e
 			return err
 		}
 	}
-	return syncDir(dir)
+	return atomicfile.SyncDir(dir)
 }
 
 // storedAs is the safetensors type of each dtype of a run file.
@@ -122,27 +122,10 @@ func writeSmall(dir string, cfg *config.Config, tok *tokenizer.Tokenizer) ([]str
 	}
 	names := []string{"tokenizer.json"}
 	for name, text := range files {
-		if err := writeSynced(filepath.Join(dir, name), text); err != nil {
+		if err := atomicfile.Write(filepath.Join(dir, name), text); err != nil {
 			return nil, err
 		}
 		names = append(names, name)
 	}
 	return names, nil
-}
-
-func writeSynced(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -1,11 +1,9 @@
 package train
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"sprat/atomicfile"
 	"sprat/cost"
 	"sprat/kernel"
 	"sprat/report"
@@ -38,7 +37,7 @@ func (r *run) open(machine string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(r.path(report.SettingsFile), text); err != nil {
+	if err := atomicfile.Write(r.path(report.SettingsFile), text); err != nil {
 		return err
 	}
 	cores := r.c.Train.Threads
@@ -276,18 +275,4 @@ func flatten(to map[string]any, prefix string, table map[string]any) map[string]
 		to[prefix+key] = v
 	}
 	return to
-}
-
-// replaceFile writes data beside path and moves it there when it is on the disk.
-func replaceFile(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".saving-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = bytes.NewReader(data).WriteTo(tmp)
-	if err := errors.Join(err, tmp.Sync(), tmp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(tmp.Name(), path)
 }
