@@ -4,15 +4,15 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"html/template"
 	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"sprat/atomicfile"
 )
 
 //go:embed page.html
@@ -92,17 +92,7 @@ func (p *page) write(w io.Writer) error {
 
 // save replaces the file at path.
 func save(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".sprat-*") // private: mode 0600
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	_, err = f.Write(text)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
+	if err := atomicfile.Write(path, text); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
 	return nil

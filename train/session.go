@@ -71,10 +71,28 @@ func (r *run) close(failed error) error {
 	err := errors.Join(
 		r.record.End(report.End{Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.seconds(), Why: why}),
 		r.record.Close())
+	if err == nil {
+		err = r.page()
+	}
 	if failed != nil {
 		return failed // the record of a run that failed is the lesser trouble
 	}
 	return err
+}
+
+// page writes the run's page and ledger, and says what the run cost.
+func (r *run) page() error {
+	path, err := report.WritePage(r.c.Out)
+	if err != nil {
+		return err
+	}
+	rec, err := report.Read(r.c.Out)
+	if err != nil {
+		return err
+	}
+	l := rec.Ledger
+	fmt.Fprintf(r.w, "%.3f core-hours, $%.4f at $%g an hour of a core; curves and bill: %s\n", l.CoreHours, l.Dollars, l.DollarsPerCoreHour, path)
+	return nil
 }
 
 // recordStep writes a step to the record and shows it.
