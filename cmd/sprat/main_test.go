@@ -204,6 +204,22 @@ func TestMistakesAreOneLine(t *testing.T) {
 	}
 }
 
+// TestInspectV3: the report's numbers from the published config alone, in both forms.
+func TestInspectV3(t *testing.T) {
+	const v3 = "../../config/testdata/v3.json"
+	var i inspection
+	decode(t, must(t, "", "inspect", "--json", v3), &i)
+	if i.Parameters.Total != 671_026_419_200 || i.Activated != 37_552_297_472 || i.ActivatedNoEmbed != 36_625_618_432 || i.CacheBytesPerToken != 70_272 {
+		t.Errorf("%+v", i)
+	}
+	text := must(t, "", "inspect", v3)
+	for _, want := range []string{"671,026,419,200", "37,552,297,472", "36,625,618,432", "70,272"} {
+		if !strings.Contains(text, " "+want+"\n") {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+}
+
 func TestHelp(t *testing.T) {
 	for _, args := range [][]string{nil, {"--help"}, {"generate", "--help"}} {
 		out, errs, status := sprat(t, "", args...)
