@@ -24,13 +24,26 @@ type Precision uint8
 const (
 	F32  Precision = iota
 	BF16           // both inputs rounded to bfloat16
+	// FP8 is DeepSeek-V3's recipe (report, section 3.3): both inputs rounded to E4M3, with a scale for each 1 x 128 tile along k
+	// of activations and their gradients and each 128 x 128 block of weights; partial sums of 128 are scaled and added up
+	// in float32. It is for Linear and Experts. Two of V3's savings of memory are left out, as activations stay float32
+	// here: cached inputs in FP8, and those of the projection after attention in E5M6.
+	FP8
 )
+
+// Core is the precision of what V3 keeps out of FP8, the output head and the core of attention: BF16 where p is FP8, else p.
+func (p Precision) Core() Precision {
+	if p == FP8 {
+		return BF16
+	}
+	return p
+}
 
 // Heads is the shape of multi-head latent attention.
 type Heads struct {
 	H, N, R, V, C int
 	Scale         float32   // of the scores, before softmax
-	Precision     Precision // of the products of Attention and AttentionBackward; the latent form's are float32
+	Precision     Precision // of the products of Attention and AttentionBackward, not FP8; the latent form's are float32
 }
 
 // RouteSpec says how the gate chooses experts and weighs them.

@@ -33,7 +33,7 @@ func newGQA(b *nn.Builder, prefix string, cfg *config.Config, rope nn.RoPE) *GQA
 		VProj: b.Linear(prefix+".v_proj.weight", g*p, cfg.HiddenSize),
 		OProj: b.Linear(prefix+".o_proj.weight", cfg.HiddenSize, h*p),
 		rope:  rope,
-		heads: device.Heads{H: h, N: p, V: p, Scale: float32(cfg.SoftmaxScale()), Precision: b.Precision},
+		heads: device.Heads{H: h, N: p, V: p, Scale: float32(cfg.SoftmaxScale()), Precision: b.Precision.Core()},
 		group: h / g,
 		dev:   b.Dev,
 	}

@@ -46,7 +46,7 @@ const latentNormEps = 1e-6
 
 func newMLA(b *nn.Builder, prefix string, cfg *config.Config, rope nn.RoPE) *MLA {
 	d, heads := cfg.HiddenSize, headsOf(cfg)
-	heads.Precision = b.Precision
+	heads.Precision = b.Precision.Core()
 	a := &MLA{rope: rope, heads: heads, qRank: cfg.QLoRARank, dev: b.Dev}
 	if q := heads.H * (heads.N + heads.R); a.qRank == 0 {
 		a.QProj = b.Linear(prefix+".q_proj.weight", q, d)

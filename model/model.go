@@ -39,7 +39,7 @@ type Model struct {
 	MTP       []*MTP
 
 	dev       device.Device
-	precision device.Precision
+	precision device.Precision // of the head
 	recompute bool
 	rope      nn.RoPE
 	params    []*tensor.Param
@@ -63,7 +63,7 @@ func New(cfg *config.Config, dev device.Device, opt Options) *Model {
 		positions = cfg.MaxPositionEmbeddings
 	}
 	b := &nn.Builder{Dev: dev, Precision: opt.Precision, Train: opt.Train}
-	m := &Model{Config: cfg, dev: dev, precision: opt.Precision, recompute: opt.Recompute, top: make([]float32, cfg.NumAttentionHeads)}
+	m := &Model{Config: cfg, dev: dev, precision: opt.Precision.Core(), recompute: opt.Recompute, top: make([]float32, cfg.NumAttentionHeads)}
 	m.rope = nn.NewRoPE(dev, cfg.RoPEFrequencies(), cfg.RoPEMagnitude(), positions)
 	m.Embedding = b.Embedding("model.embed_tokens.weight", cfg.VocabSize, cfg.HiddenSize)
 	for i := range cfg.NumHiddenLayers {
@@ -71,9 +71,9 @@ func New(cfg *config.Config, dev device.Device, opt Options) *Model {
 	}
 	m.Norm = b.RMSNorm("model.norm.weight", cfg.HiddenSize, cfg.RMSNormEps)
 	if cfg.TieWordEmbeddings {
-		m.Head = m.Embedding.Head(opt.Precision)
+		m.Head = m.Embedding.Head(opt.Precision.Core())
 	} else {
-		m.Head = b.Linear("lm_head.weight", cfg.VocabSize, cfg.HiddenSize)
+		m.Head = b.Linear("lm_head.weight", cfg.VocabSize, cfg.HiddenSize).Core()
 	}
 	for k := 1; k <= cfg.NumNextNPredictLayers; k++ {
 		m.MTP = append(m.MTP, newMTP(b, cfg, k, m.Embedding, m.rope))

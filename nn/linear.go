@@ -25,6 +25,12 @@ func (l Linear) Exact() Linear {
 	return l
 }
 
+// Core is l in bfloat16 where the model is in FP8: for the output head.
+func (l Linear) Core() Linear {
+	l.precision = l.precision.Core()
+	return l
+}
+
 // Forward computes y [T, out] from x [T, in].
 func (l Linear) Forward(y, x tensor.Mat) { l.dev.Linear(y, x, l.W, l.precision, false) }
 

@@ -42,7 +42,7 @@ func defaultTrain() TrainConfig {
 
 // The words of a run file.
 var (
-	precisions = map[string]device.Precision{"fp32": device.F32, "bf16": device.BF16}
+	precisions = map[string]device.Precision{"fp32": device.F32, "bf16": device.BF16, "fp8": device.FP8}
 	optimizers = map[string]newOptimizer{
 		"adamw": optim.NewAdamW,
 		"muon": func(dev device.Device, params iter.Seq[*tensor.Param], weightDecay float64) *optim.Optimizer {

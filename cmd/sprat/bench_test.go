@@ -15,7 +15,7 @@ const tinyConfig = `{"model_type": "deepseek_v3", "vocab_size": 64, "hidden_size
 func TestBenchTrain(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "config.json")
 	writeFile(t, file, tinyConfig)
-	for _, precision := range []string{"fp32", "bf16"} {
+	for _, precision := range []string{"fp32", "bf16", "fp8"} {
 		var r trainReport
 		decode(t, must(t, "", "bench", "train", "--config", file, "--precision", precision, "--batch", "2", "--sequence", "16", "--time", "1ms", "--json"), &r)
 		if r.Steps < 3 || r.TokensPerSecond <= 0 || r.GFLOPS <= 0 || r.PeakGFLOPS <= 0 || r.WorkspaceBytes <= 0 || len(r.Operations) == 0 {

@@ -20,7 +20,7 @@ import (
 
 type benchTrainCmd struct {
 	Config    string        `help:"The config.json of the model to train, with random weights on random tokens." required:"" type:"path" placeholder:"C"`
-	Precision string        `help:"Of the products: fp32 or bf16." default:"bf16" enum:"fp32,bf16"`
+	Precision string        `help:"Of the products: fp32, bf16 or fp8." default:"bf16" enum:"fp32,bf16,fp8"`
 	Batch     int           `help:"Sequences in a step." default:"8"`
 	Sequence  int           `help:"Tokens in a sequence." default:"512"`
 	Threads   int           `help:"Threads to compute on; 0 takes every core." default:"0"`
@@ -29,7 +29,7 @@ type benchTrainCmd struct {
 }
 
 // precisions are the names on the command line.
-var precisions = map[string]device.Precision{"fp32": device.F32, "bf16": device.BF16}
+var precisions = map[string]device.Precision{"fp32": device.F32, "bf16": device.BF16, "fp8": device.FP8}
 
 // trainReport is what bench train prints. A step is forward, backward, clipping, AdamW and the update of the gates' biases; its
 // floating-point operations are those of cost, MTP included. Speeds are of the median step. Peak is the float32 multiply-adds of all

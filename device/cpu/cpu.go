@@ -104,8 +104,11 @@ func (d *Device) gemm(op kernel.Op, p device.Precision) {
 }
 
 func precision(p device.Precision) kernel.Precision {
-	if p == device.BF16 {
+	switch p {
+	case device.BF16:
 		return kernel.BF16
+	case device.FP8:
+		return kernel.FP8
 	}
 	return kernel.F32
 }

@@ -70,16 +70,26 @@ func integer(x *operand)    { x.ints = true }
 // rounded is the tolerance of products of bfloat16, which keeps 2^-9 of each factor.
 const rounded = 0.02
 
+// coarse is the tolerance of products of E4M3, which keeps 2^-4 of each factor: a result may come through four roundings, and the largest
+// of a few elements that are sampled may be half of what is usual.
+const coarse = 0.25
+
+// toleranceOf is that of products of a precision.
+func toleranceOf(p device.Precision) float64 {
+	return map[device.Precision]float64{device.BF16: rounded, device.FP8: coarse}[p]
+}
+
 // operations are all cases at one size. Each call makes the same.
 func operations(s sizes) []*operation {
 	g := &gen{s, rand.New(rand.NewPCG(1, 2))}
 	ops := []*operation{
 		g.zero(), g.copyOp(), g.add(),
 		g.linear("Linear", device.F32, false), g.linear("Linear add", device.F32, true), g.linear("Linear BF16", device.BF16, false),
+		g.linear("Linear FP8", device.FP8, false),
 		g.embed(), g.rmsNorm(), g.rope(false), g.rope(true), g.swiGLU(),
 		g.attention("Attention", device.F32), g.attention("Attention BF16", device.BF16), g.latentAttention(), g.absorbQuery(), g.absorbValue(),
 		g.addLoad(), g.updateBias(),
-		g.experts("Experts", device.F32), g.experts("Experts BF16", device.BF16),
+		g.experts("Experts", device.F32), g.experts("Experts BF16", device.BF16), g.experts("Experts FP8", device.FP8),
 		g.headLoss("HeadLoss", device.F32), g.headLoss("HeadLoss BF16", device.BF16),
 		g.sumSquares(), g.adamW(), g.mix(),
 		g.muon("Muon wide", g.out, g.d, device.F32), g.muon("Muon tall", g.d, g.out, device.F32),
@@ -137,9 +147,7 @@ func (g *gen) linear(name string, p device.Precision, add bool) *operation {
 		},
 	}
 	o.out[0].adds = add
-	if p == device.BF16 {
-		o.tolerance = rounded
-	}
+	o.tolerance = toleranceOf(p)
 	return o
 }
 
@@ -236,9 +244,7 @@ func (g *gen) headLoss(name string, p device.Precision) *operation {
 		},
 	}
 	o.out[0].cotangent = scale
-	if p == device.BF16 {
-		o.tolerance = rounded
-	}
+	o.tolerance = toleranceOf(p)
 	return o
 }
 

@@ -25,9 +25,7 @@ func (g *gen) attention(name string, p device.Precision) *operation {
 			d.AttentionBackward(din[0], din[1], din[2], dout[0], in[0], in[1], in[2], out[0], out[1], starts, h)
 		},
 	}
-	if p == device.BF16 {
-		o.tolerance = rounded
-	}
+	o.tolerance = toleranceOf(p)
 	return o
 }
 

@@ -115,9 +115,7 @@ func (g *gen) experts(name string, p device.Precision) *operation {
 	for i := range o.in[1].data { // keep activations of order one
 		o.in[1].data[i] = float64(float32(o.in[1].data[i] / math.Sqrt(float64(g.d))))
 	}
-	if p == device.BF16 {
-		o.tolerance = rounded
-	}
+	o.tolerance = toleranceOf(p)
 	return o
 }
 
