@@ -40,16 +40,15 @@ func defaultTrain() TrainConfig {
 	}
 }
 
-// The words of a run file.
-var (
-	precisions = map[string]device.Precision{"fp32": device.F32, "bf16": device.BF16, "fp8": device.FP8}
-	optimizers = map[string]newOptimizer{
-		"adamw": optim.NewAdamW,
-		"muon": func(dev device.Device, params iter.Seq[*tensor.Param], weightDecay float64) *optim.Optimizer {
-			return optim.NewMuon(dev, params, weightDecay, device.BF16)
-		},
-	}
-)
+// Precisions are the words for them in a run file.
+var Precisions = map[string]device.Precision{"fp32": device.F32, "bf16": device.BF16, "fp8": device.FP8}
+
+var optimizers = map[string]newOptimizer{
+	"adamw": optim.NewAdamW,
+	"muon": func(dev device.Device, params iter.Seq[*tensor.Param], weightDecay float64) *optim.Optimizer {
+		return optim.NewMuon(dev, params, weightDecay, device.BF16)
+	},
+}
 
 type newOptimizer func(dev device.Device, params iter.Seq[*tensor.Param], weightDecay float64) *optim.Optimizer
 
@@ -89,7 +88,7 @@ func (t *TrainConfig) check() error {
 	if t.Average >= 1 {
 		return fmt.Errorf("train.average is %g: want under 1, as in 0.999", t.Average)
 	}
-	if err := oneOf("train.precision", t.Precision, precisions); err != nil {
+	if err := oneOf("train.precision", t.Precision, Precisions); err != nil {
 		return err
 	}
 	return oneOf("train.optimizer", t.Optimizer, optimizers)

@@ -151,7 +151,7 @@ func curve(t *testing.T, out string) map[int]float64 {
 
 // TestResumeEqualsUninterrupted stops a run after a checkpoint and some steps more, which are lost, and goes on.
 func TestResumeEqualsUninterrupted(t *testing.T) {
-	for precision := range precisions {
+	for precision := range Precisions {
 		for optimizer := range optimizers {
 			t.Run(precision+"/"+optimizer, func(t *testing.T) {
 				set := []string{"train.precision=" + precision, "train.optimizer=" + optimizer, "train.average=0.9", "train.recompute=true"}

@@ -66,7 +66,7 @@ func newRun(c *Config, cfg *config.Config, tok *tokenizer.Tokenizer, set *data.S
 	if r.rows, err = set.Rows(t.Sequence, int64(t.Steps)*int64(t.Batch), c.Seed); err != nil {
 		return nil, err
 	}
-	r.model = model.New(cfg, dev, model.Options{Train: true, Recompute: t.Recompute, Precision: precisions[t.Precision], Positions: t.Sequence})
+	r.model = model.New(cfg, dev, model.Options{Train: true, Recompute: t.Recompute, Precision: Precisions[t.Precision], Positions: t.Sequence})
 	std := t.InitStd
 	if std == 0 {
 		std = model.InitStd(cfg.HiddenSize)

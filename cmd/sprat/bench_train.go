@@ -16,6 +16,7 @@ import (
 	"sprat/kernel"
 	"sprat/model"
 	"sprat/optim"
+	"sprat/train"
 )
 
 type benchTrainCmd struct {
@@ -27,9 +28,6 @@ type benchTrainCmd struct {
 	Time      time.Duration `help:"How long to run steps." default:"10s"`
 	JSON      bool          `help:"Print one JSON object."`
 }
-
-// precisions are the names on the command line.
-var precisions = map[string]device.Precision{"fp32": device.F32, "bf16": device.BF16, "fp8": device.FP8}
 
 // trainReport is what bench train prints. A step is forward, backward, clipping, AdamW and the update of the gates' biases; its
 // floating-point operations are those of cost, MTP included. Speeds are of the median step. Peak is the float32 multiply-adds of all
@@ -132,7 +130,7 @@ const peakTime = 500 * time.Millisecond
 // newStep makes a model, and a function that trains it for a step on the same random tokens each time.
 func (c *benchTrainCmd) newStep(cfg *config.Config, dev device.Device) func() {
 	const seed, lr, clip, speed = 1, 1e-4, 1, 1e-3
-	m := model.New(cfg, dev, model.Options{Train: true, Precision: precisions[c.Precision], Positions: c.Sequence})
+	m := model.New(cfg, dev, model.Options{Train: true, Precision: train.Precisions[c.Precision], Positions: c.Sequence})
 	m.Init(seed, model.InitStd(cfg.HiddenSize))
 	adamw := optim.NewAdamW(dev, m.Params(), 0.1)
 	state := m.NewState(c.Batch*c.Sequence, true)
