@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Writes docs/BENCH.md: every figure there comes from here. Wants a quiet machine; about five minutes.
+# Writes docs/BENCH.md: every figure there comes from here. Wants a quiet machine; half an hour.
 #   bash runs/bench.sh
-# The comparison with OpenBLAS needs gcc and Debian's libopenblas-dev, and is left out without them.
+# The comparisons need things outside the module, and are left out without them: gcc and Debian's libopenblas-dev; a Python
+# with train/_torch/requirements.txt, named by PYTHON.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CGO_ENABLED=0
@@ -34,13 +35,25 @@ build=$(echo "$(date +%s.%N) - $build_start" | bc)
 	echo
 	echo "## A training step"
 	echo
-	echo "\`sprat bench train --config runs/s.json\`: 30 M parameters, 13.5 M activated; forward, backward, clipping, AdamW, biases. FLOPs by"
-	echo "cost.TrainingFLOPs; the peak is that of float32 multiply-adds on both cores in the same run."
+	echo "\`sprat bench train --config runs/s.json\`: forward, backward, clipping, AdamW, biases. FLOPs by cost.TrainingFLOPs; the peak is that"
+	echo "of float32 multiply-adds on both cores in the same run. Workspace is the memory beyond weights, gradients and moments."
 	echo
-	for precision in fp32 bf16; do
+	for precision in fp32 bf16 fp8; do
 		"$tmp/sprat" bench train --config runs/s.json --precision "$precision" --time 30s | sed 's/^/    /'
 		echo
 	done
+	echo "## A training step beside PyTorch"
+	echo
+	echo "\`bash train/_torch/compare.sh\`: the same model, batch and threads, in turns, the best step of each."
+	echo
+	bash train/_torch/compare.sh "${PYTHON:-python3}" 2>/dev/null || echo "(not run: no Python with train/_torch/requirements.txt)"
+	echo
+	echo "## A checkpoint"
+	echo
+	echo "\`go test ./train -run xxx -bench Checkpoint\`, of runs/s.json: the pause of the training loop, until it is on the disk, and a step."
+	echo
+	go test ./train -run xxx -bench Checkpoint -benchtime 5x | sed -n 's/^BenchmarkCheckpoint/    Checkpoint/p'
+	echo
 	echo "## Tokenizer"
 	echo
 	echo "\`go test ./tokenizer -run xxx -bench . -benchtime 1x -count 3\`: encoding cold on one core, training 100 MB at vocabulary 32k."
