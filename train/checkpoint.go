@@ -81,11 +81,8 @@ type saver struct {
 	pending chan error
 }
 
-// save starts to write a checkpoint. It waits for the one before, whose error it returns.
+// save starts to write a checkpoint. The one before has been waited for.
 func (s *saver) save(read func(dst []float32, src tensor.Mat), parts []part, state progressState) error {
-	if err := s.wait(); err != nil {
-		return err
-	}
 	n := 0
 	for _, p := range parts {
 		n += p.m.Rows * p.m.Cols
@@ -108,7 +105,7 @@ func (s *saver) save(read func(dst []float32, src tensor.Mat), parts []part, sta
 	return nil
 }
 
-// wait returns when the checkpoint under way is written.
+// wait returns when the checkpoint under way is written, or has failed to be.
 func (s *saver) wait() error {
 	if s.pending == nil {
 		return nil

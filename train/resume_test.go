@@ -279,8 +279,7 @@ func TestRollbackGoesOnWithOtherData(t *testing.T) {
 	c := tinyRun(t, "train.save_every=4")
 	r := openRun(t, c, false, io.Discard)
 	r.steps(t, 4)
-	r.saveQuietly()
-	if err := r.saver.wait(); err != nil {
+	if err := errors.Join(r.save(), r.saver.wait()); err != nil {
 		t.Fatal(err)
 	}
 	saved := r.matrices()
@@ -322,8 +321,7 @@ func TestALeapIsSkippedAndThenUndone(t *testing.T) {
 	c := tinyRun(t, "train.steps=80", "train.save_every=30", "schedule.batch_from=1")
 	r := openRun(t, c, false, io.Discard)
 	r.steps(t, 60)
-	r.saveQuietly()
-	if err := r.saver.wait(); err != nil {
+	if err := errors.Join(r.save(), r.saver.wait()); err != nil {
 		t.Fatal(err)
 	}
 	good := r.matrices()

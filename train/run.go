@@ -99,7 +99,9 @@ func (r *run) train(ctx context.Context) error {
 			}
 		}
 		if r.at.Step%r.c.Train.SaveEvery == 0 {
-			r.saveQuietly()
+			if err := r.save(); err != nil {
+				return err
+			}
 		}
 	}
 	r.bar.end()

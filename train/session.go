@@ -141,8 +141,13 @@ func (r *run) parts() []part {
 	return list
 }
 
-// save starts a checkpoint of the run as it stands, unless it has been saved so already.
+// save starts a checkpoint of the run as it stands, unless it has been saved so already, when the one before is written. A disk that
+// was full for that one is said and survived: the run goes on, the last good checkpoint is whole, and the next may fit.
 func (r *run) save() error {
+	if err := r.saver.wait(); err != nil {
+		r.saved = 0
+		r.bar.line("%v; training goes on, and the checkpoint before is kept", err)
+	}
 	if r.saved == r.at.Step && r.at.Step > 0 {
 		return nil
 	}
@@ -155,19 +160,8 @@ func (r *run) save() error {
 	if err := r.record.Sync(); err != nil {
 		return err
 	}
-	if err := r.saver.save(r.dev.Read, r.parts(), r.at); err != nil {
-		return err
-	}
 	r.saved = r.at.Step
-	return nil
-}
-
-// saveQuietly is save within the run, which goes on where a disk is full: the next checkpoint may fit, and the last is whole.
-func (r *run) saveQuietly() {
-	if err := r.save(); err != nil {
-		r.saved = 0
-		r.bar.line("%v; training goes on, and the checkpoint before is kept", err)
-	}
+	return r.saver.save(r.dev.Read, r.parts(), r.at)
 }
 
 // resume takes the run back to its newest checkpoint that can be read, if there is one.
