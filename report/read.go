@@ -104,11 +104,10 @@ func readSettings(path string) (string, error) {
 
 // reader builds a Run line by line.
 type reader struct {
-	run     *Run
-	loads   int // numbers in run.Loads
-	bill    bill
-	useful  []useful // of each of run.Steps
-	stepped bool     // since the last Start
+	run    *Run
+	loads  int // numbers in run.Loads
+	bill   bill
+	useful []useful // of each of run.Steps
 }
 
 // useful are the counters when a step was done, lost work left out.

@@ -43,15 +43,6 @@ func wantHeads(op string, h device.Heads) {
 	}
 }
 
-// longest is the length of the longest sequence.
-func longest(starts []int32) int {
-	n := 0
-	for b := 1; b < len(starts); b++ {
-		n = max(n, int(starts[b]-starts[b-1]))
-	}
-	return n
-}
-
 // headSpace is a worker's scratch for one head.
 type headSpace struct {
 	k, dk          []float32     // [keys, N+R], kC and kR side by side
