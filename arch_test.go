@@ -27,6 +27,7 @@ var levels = map[string]int{
 	"cost":              1,
 	"tasks":             1,
 	"nn":                2,
+	"latent":            2,
 	"model":             3,
 	"report":            3,
 	"optim":             3,
