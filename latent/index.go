@@ -38,8 +38,9 @@ func (p *Pool) Match(t *Table, have int, ids []int32) int {
 
 // Publish enters t's pages into the index, for Match to find: ids are the sequence's first tokens, whose latents must be there
 // and stay as they are. A last page that they fill partly is entered as well, and may then be shared: Append must follow before the
-// sequence writes on, so one that goes on had better publish only whole pages until it ends. Where the index has the same prefix in another page already, t changes to that one and
-// its own is dropped: look at t.Pages() anew. No page's content changes, and none is evicted.
+// sequence writes on, so one that goes on had better publish only whole pages until it ends. Where the index has the same prefix in
+// another page already, t changes to that one and its own is dropped: look at t.Pages() anew. No page's content changes, and none is
+// evicted.
 func (p *Pool) Publish(t *Table, ids []int32) {
 	for {
 		start := t.indexed * p.size

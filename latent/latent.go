@@ -17,8 +17,8 @@
 // what it holds, and free otherwise. Append takes free pages first and then cached ones, those longest unused first, and of a
 // prefix the end before the beginning. So held + cached + free is always all pages, and whatever isn't held can be had.
 //
-// Pages are shared between sequences that begin alike. What two of them name is never written: Append gives the writer a
-// copy. A page that ends a sequence is usually partly filled. It can be found like the others, by a sequence that goes on where
+// Pages are shared between sequences that begin alike. Rows that two of them share are not written again: who goes on in a shared
+// page gets a copy from Append. A page that ends a sequence is usually partly filled. It can be found like the others, by a sequence that goes on where
 // that one ended, as a conversation's next turn does.
 //
 // # How a prefix is found
@@ -31,7 +31,8 @@
 // microsecond to hash and tens of milliseconds to compute), and collisions are then out of reach even for who has seen the key.
 // See docs/adr/0008-pages.md.
 //
-// A Pool isn't safe for concurrent use: it belongs to the goroutine that runs the engine. Nothing in it reads a clock or a random number.
+// A Pool isn't safe for concurrent use: it belongs to the goroutine that runs the engine. It reads no clock and draws no random
+// numbers: the same calls have the same effects.
 package latent
 
 import (
@@ -131,10 +132,9 @@ func (p *Pool) NewTable(tenant string) Table {
 }
 
 // Append makes room in t for the tokens from to to-1 to be written, all of it or, returning false, none. from is how many have
-// their latents: none of those published may be written again. If room takes a page that others share, t gets another in its place, and what must be copied is appended to
-// copies. Copies are to be done in their order, and before anything is written to a page: a page may be copied from and, as its
-// content is then no longer needed, given away by the next call. Append evicts cached pages once none are free, so what Match
-// found stays only where it took references.
+// their latents; what is published may not be written again. Where the first of those rows is in a page that others share, t gets
+// another in its place, and what must be copied is appended to copies. Copies are to be done in their order, and before anything
+// is written to a page: a page may be copied from and then given away by a later call. Append evicts cached pages when none are free.
 func (p *Pool) Append(t *Table, from, to int, copies []Copy) ([]Copy, bool) {
 	last := from / p.size
 	split := from%p.size > 0 && p.pages[t.pages[last]].refs > 1

@@ -124,7 +124,8 @@ func (s *Scheduler) Submit(tenant string, prompt []int32, most int) (*Sequence, 
 	case len(prompt) >= s.cfg.Context:
 		return nil, fmt.Errorf("the prompt has %d tokens, but the context holds %d: shorten it", len(prompt), s.cfg.Context)
 	case len(prompt) >= room:
-		return nil, fmt.Errorf("the prompt has %d tokens, but the cache holds %d: shorten it or give the cache more memory", len(prompt), room)
+		return nil, fmt.Errorf("the prompt has %d tokens, but the cache holds %d: shorten it or give the cache more memory",
+			len(prompt), room)
 	}
 	if most == 0 || most > room-len(prompt) {
 		most = room - len(prompt)

@@ -9,7 +9,9 @@ import (
 )
 
 func TestNewRefusesNonsense(t *testing.T) {
-	for _, cfg := range []Config{{}, {Context: 1, Sequences: 1, Tokens: 1}, {Context: 8, Sequences: 0, Tokens: 1}, {Context: 8, Sequences: 4, Tokens: 3}} {
+	for _, cfg := range []Config{
+		{}, {Context: 1, Sequences: 1, Tokens: 1}, {Context: 8, Sequences: 0, Tokens: 1}, {Context: 8, Sequences: 4, Tokens: 3},
+	} {
 		if _, err := New(cfg, latent.New(4, 4, [32]byte{})); err == nil {
 			t.Errorf("%+v was taken", cfg)
 		}

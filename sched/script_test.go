@@ -225,8 +225,9 @@ func (s *script) expect(words []string) {
 		return
 	}
 	if q := s.seqs[words[0]]; q != nil {
+		have := []string{string(q.State()), fmt.Sprintf("cached=%d", q.Cached()), fmt.Sprintf("tokens=%d", len(q.IDs()))}
 		for _, w := range words[1:] {
-			if have := []string{string(q.State()), fmt.Sprintf("cached=%d", q.Cached()), fmt.Sprintf("tokens=%d", len(q.IDs()))}; !slices.Contains(have, w) {
+			if !slices.Contains(have, w) {
 				s.fatal("it is %v", have)
 			}
 		}

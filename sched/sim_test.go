@@ -203,7 +203,7 @@ func (s *sim) drain() {
 func TestSimulation(t *testing.T) {
 	seen := map[string]int{}
 	for _, acts := range []int{1, 10, 100, 1000, 10000} {
-		for _, seed := range []uint64{1, rand.Uint64(), rand.Uint64()} {
+		for _, seed := range []uint64{5, rand.Uint64(), rand.Uint64()} { // 5 alone shows all that is counted below
 			t.Run(fmt.Sprintf("%d acts, seed %d", acts, seed), func(t *testing.T) {
 				s := newSim(t, rand.New(rand.NewPCG(seed, 0)).IntN)
 				for range acts {
