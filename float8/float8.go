@@ -40,6 +40,13 @@
 // Embeddings, the output head, the router of a mixture of experts, norms and the core of attention (scores, softmax, the
 // weighted sum) stay in bfloat16 or float32; so do master weights, gradients of weights and the state of the optimizer.
 //
+// # Products
+//
+// Package kernel multiplies in these formats, with float32 sums: see its Precision FP8. V3's report adds two savings of memory that
+// are left out, since activations are kept in float32 here: inputs of layers cached in eight bits for the backward pass, and those
+// of the projection after attention in twelve (E5M6). Dot shows what the 14 bits of an H800's accumulator do to a sum, and what adding up
+// every 128 products in float32 does against it.
+//
 // Sources: OCP 8-bit floating point specification 1.0; DeepSeek-V3 technical report, section 3.3, and its inference kernels.
 package float8
 
