@@ -76,8 +76,13 @@ type Workspace struct {
 // maxTile is the most outputs that any tile has.
 const maxTile = 12 * 32
 
-// NewWorkspace makes an empty one; it grows when it is used.
-func NewWorkspace() *Workspace { return &Workspace{} }
+// NewWorkspace makes one that suits most products; for a few rows of a long K, or FP8 outside of a Pool, it grows.
+func NewWorkspace() *Workspace {
+	return &Workspace{
+		a: make([]float32, blockM*blockK), b: make([]float32, blockN*blockK),
+		q: make([]float32, fp8Group*fp8Group), scale: make([]float32, fp8Group),
+	}
+}
 
 // Gemm computes a product on the calling goroutine.
 func (ws *Workspace) Gemm(op Op, prec Precision, p Product) {

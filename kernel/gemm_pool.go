@@ -75,6 +75,11 @@ func (j *productJob) plan() {
 		default:
 			j.byColumns(i)
 		}
+		if pr.M <= fewRows {
+			for _, ws := range j.pool.workspaces { // whichever worker will need it
+				ws.a = grow(ws.a, pr.M*j.im.words(pr.K))
+			}
+		}
 	}
 }
 

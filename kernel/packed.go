@@ -29,6 +29,9 @@ func (b *Packed) Pack(op Op, prec Precision, n, k int, x []float32, ld int) {
 	b.fill(&ws, op, &p, 0, n)
 }
 
+// Reserve makes space, so that Pack for as many columns and k's allocates nothing.
+func (b *Packed) Reserve(prec Precision, n, k int) { b.reset(current(prec), prec, n, k) }
+
 // reset makes space for k x n elements.
 func (b *Packed) reset(im *gemmImpl, prec Precision, n, k int) {
 	b.n, b.k, b.im, b.prec = n, k, im, prec

@@ -52,6 +52,30 @@ type headSpace struct {
 	values, valueT kernel.Packed // for sums over keys; for dot products with gradients
 }
 
+// reserve makes the workers' scratch for a head of the longest sequence, whichever worker will take it.
+func (a *attention) reserve(backward bool) {
+	n := 0
+	for b := 1; b < len(a.starts); b++ {
+		n = max(n, int(a.starts[b]-a.starts[b-1]))
+	}
+	h, prec, width := a.h, a.precision(), a.h.N+a.h.R
+	for i := range a.dev.workers {
+		w := &a.dev.workers[i].head
+		grow(&w.k, n*width)
+		block(&w.scores, 0, max(0, n-queryBlock), n)
+		w.keys.Reserve(prec, n, width)
+		if !backward {
+			grow(&w.sums, queryBlock)
+			w.values.Reserve(prec, h.V, n)
+			continue
+		}
+		grow(&w.dk, n*width)
+		block(&w.grads, 0, max(0, n-queryBlock), n)
+		w.keysT.Reserve(prec, width, n)
+		w.valueT.Reserve(prec, n, h.V)
+	}
+}
+
 // block is scratch for queries [i0, i1) against keys [lo, i1). Its rows are whole vectors, so that an element is computed in the same
 // way whatever the length.
 func block(space *[]float32, lo, i0, i1 int) matrix {
@@ -114,6 +138,7 @@ func (d *Device) Attention(o, lse, top, q, kv, kR tensor.Mat, starts []int32, h 
 	if !top.IsZero() {
 		j.tops = grow(&d.partial, j.runs*h.H)
 	}
+	j.reserve(false)
 	d.pool.Run(j, j.runs*h.H)
 	for part, most := range j.tops {
 		t := view(top).row(0)

@@ -29,6 +29,7 @@ func (d *Device) AttentionBackward(dq, dkv, dkR, do, q, kv, kR, o, lse tensor.Ma
 	if !dkR.IsZero() {
 		j.dkR = grow(&d.partial, h.H*q.Rows*h.R)
 	}
+	j.reserve(true)
 	d.pool.Run(j, (len(starts)-1)*h.H)
 	if !dkR.IsZero() {
 		d.sum(view(dkR), j.dkR, h.H)
