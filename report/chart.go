@@ -89,7 +89,11 @@ func (c *chart) legend() []legend {
 	var list []legend
 	for _, l := range c.curves {
 		if l.name != "" && len(l.x) > 0 {
-			list = append(list, legend{Name: l.name, Style: template.CSS(fmt.Sprintf("background:var(--line%d)", l.color%palette))})
+			style := fmt.Sprintf("background:var(--line%d)", l.color%palette)
+			if l.color >= palette {
+				style = fmt.Sprintf("background:repeating-linear-gradient(90deg,var(--line%d) 0 4px,transparent 4px 6px)", l.color%palette)
+			}
+			list = append(list, legend{Name: l.name, Style: template.CSS(style)})
 		}
 	}
 	return list
@@ -148,15 +152,12 @@ func (c *chart) draw(p *plot.Plot) {
 			continue
 		}
 		right = max(right, l.x[len(l.x)-1])
-		if !l.faint || !c.clip {
-			low, high = c.stretch(low, high, l)
-		}
+		low, high = c.stretch(low, high, l)
 		lines = append(lines, l.thin(columns).plotters()...)
 	}
-	p.Y.Min, p.Y.Max = c.yRange(low, high)
-	p.X.Min, p.X.Max = 0, right
+	low, high = c.yRange(low, high)
 	if right == 0 {
-		p.X.Max = 1
+		right = 1
 	}
 	p.Y.Tick.Marker = yTicks{log: c.log}
 	grid := plotter.NewGrid()
@@ -164,14 +165,12 @@ func (c *chart) draw(p *plot.Plot) {
 	grid.Horizontal.Width, grid.Horizontal.Color = 0.5, inkGrid
 	p.Add(grid)
 	for _, x := range c.marks {
-		mark, _ := plotter.NewLine(plotter.XYs{{X: x, Y: p.Y.Min}, {X: x, Y: p.Y.Max}}) // finite: no error
+		mark, _ := plotter.NewLine(plotter.XYs{{X: x, Y: low}, {X: x, Y: high}}) // finite: no error
 		mark.LineStyle = draw.LineStyle{Color: inkMark, Width: 0.8, Dashes: []vg.Length{2, 2}}
 		p.Add(mark)
 	}
-	y := [2]float64{p.Y.Min, p.Y.Max}
 	p.Add(lines...)
-	p.Y.Min, p.Y.Max = y[0], y[1] // Add widened them to the extremes
-	p.X.Min, p.X.Max = 0, max(right, math.SmallestNonzeroFloat32)
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = 0, right, low, high // Add widened them to the extremes
 }
 
 // logs is l with y's logarithms, without the points that have none.
@@ -188,13 +187,15 @@ func (l curve) logs() curve {
 
 // stretch widens a range to the curve's.
 func (c *chart) stretch(low, high float64, l curve) (float64, float64) {
-	y := append([]float64(nil), l.y...)
-	top := 1.0
-	if c.clip && len(y) >= 200 {
-		top = 0.99
+	y := slices.Sorted(slices.Values(l.y))
+	top := len(y) - 1
+	switch {
+	case c.clip && l.faint:
+		top = 0 // its average says how high
+	case c.clip:
+		top -= len(y) / 100
 	}
-	high = max(high, quantile(y, top)) // sorts
-	return min(low, y[0]), high
+	return min(low, y[0]), max(high, y[top])
 }
 
 // yRange leaves a little room and is never empty.
@@ -233,7 +234,7 @@ func (l curve) plotters() []plot.Plotter {
 		line.Dashes = []vg.Length{4, 2}
 	}
 	list := []plot.Plotter{line}
-	if l.dots && len(xy) <= 60 {
+	if l.dots && len(xy) <= 60 || len(xy) == 1 { // a line of one point is not to be seen
 		dots, _ := plotter.NewScatter(xy) // NewLine took the same points
 		dots.GlyphStyle = draw.GlyphStyle{Color: inkLine(l.color, false), Radius: 1.8, Shape: draw.CircleGlyph{}}
 		list = append(list, dots)
@@ -376,6 +377,7 @@ func clockTicks(high float64) (plot.Ticker, string) {
 // loadImage is the load of experts over time: a column of pixels a time, a row an expert, layers from the top down.
 type loadImage struct {
 	pixels *image.NRGBA
+	rows   string  // what they are
 	right  float64 // where the last column ends on the x axis
 	layers []plot.Tick
 }

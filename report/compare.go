@@ -41,6 +41,7 @@ type Reached struct {
 	Tokens  float64 `json:"tokens"`
 	FLOPs   float64 `json:"flops"`
 	Seconds float64 `json:"seconds"`
+	AtMost  bool    `json:"at_most"` // the run's first evaluation was below the target already
 }
 
 // Compare sets runs side by side. Runs of one name get their directories' names.
@@ -53,7 +54,9 @@ func Compare(runs []*Run) *Comparison {
 		c.Runs = append(c.Runs, named.compared())
 	}
 	for _, source := range c.sources() {
-		c.Targets = append(c.Targets, c.target(source))
+		if !slices.ContainsFunc(c.Runs, func(r Compared) bool { return math.IsNaN(r.bits(source)) }) {
+			c.Targets = append(c.Targets, c.target(source))
+		}
 	}
 	return c
 }
@@ -105,14 +108,25 @@ func known(v float64) *float64 {
 	return &v
 }
 
-// sources are those that every run has.
-func (c *Comparison) sources() []string {
-	if len(c.runs) == 0 {
-		return nil
+// bits is what the run stands at on a source, NaN where that is not known.
+func (r *Compared) bits(source string) float64 {
+	if bits, ok := r.BitsPerByte[source]; ok {
+		return bits
 	}
-	return slices.DeleteFunc(c.runs[0].sources(), func(s string) bool {
-		return slices.ContainsFunc(c.Runs, func(r Compared) bool { _, ok := r.BitsPerByte[s]; return !ok })
-	})
+	return math.NaN()
+}
+
+// sources are those that any run has.
+func (c *Comparison) sources() []string {
+	var list []string
+	for _, r := range c.runs {
+		for _, s := range r.sources() {
+			if len(list) < maxSources && !slices.Contains(list, s) {
+				list = append(list, s)
+			}
+		}
+	}
+	return list
 }
 
 func (c *Comparison) target(source string) Target {
@@ -121,7 +135,9 @@ func (c *Comparison) target(source string) Target {
 		t.BitsPerByte = max(t.BitsPerByte, r.BitsPerByte[source])
 	}
 	for _, r := range c.runs {
+		bits := r.bits(byTokens, source).y
 		t.Reached = append(t.Reached, Reached{
+			AtMost:  len(bits) > 0 && bits[0] < t.BitsPerByte,
 			Tokens:  r.bits(byTokens, source).reach(t.BitsPerByte),
 			FLOPs:   r.bits(byFLOPs, source).reach(t.BitsPerByte),
 			Seconds: r.bits(bySeconds, source).reach(t.BitsPerByte),
@@ -156,7 +172,7 @@ func (c *Comparison) Tables() []Table {
 	for _, r := range c.Runs {
 		row := []string{r.Name, count(float64(r.Params)), count(float64(r.Activated)), count(float64(r.Tokens)), optional(r.Loss, 3)}
 		for _, s := range sources {
-			row = append(row, fixed(r.BitsPerByte[s], 3))
+			row = append(row, fixed(r.bits(s), 3))
 		}
 		l := r.Ledger
 		rate := math.NaN()
@@ -189,8 +205,12 @@ func (c *Comparison) targetTable(target Target) Table {
 	}
 	first := target.Reached[0]
 	for i, r := range target.Reached {
-		t.Rows = append(t.Rows, []string{c.Runs[i].Name, count(r.Tokens), power(r.FLOPs), span(r.Seconds),
-			fixed(r.FLOPs/first.FLOPs, 2), fixed(r.Seconds/first.Seconds, 2)})
+		row := []string{c.Runs[i].Name, count(r.Tokens), power(r.FLOPs), span(r.Seconds),
+			fixed(r.FLOPs/first.FLOPs, 2), fixed(r.Seconds/first.Seconds, 2)}
+		if r.AtMost {
+			row[1] = "≤ " + row[1]
+		}
+		t.Rows = append(t.Rows, row)
 	}
 	return t
 }

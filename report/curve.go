@@ -70,15 +70,6 @@ func (c curve) thin(n int) curve {
 	return t
 }
 
-// quantile is the value that a share q of list is below, NaN for an empty list. It does not keep list in order.
-func quantile(list []float64, q float64) float64 {
-	if len(list) == 0 {
-		return math.NaN()
-	}
-	slices.Sort(list)
-	return list[int(q*float64(len(list)-1)+0.5)]
-}
-
 // axis is what a curve runs over.
 type axis int
 

@@ -27,7 +27,7 @@ func unitOf(n float64) (float64, string) {
 		size float64
 		name string
 	}{{1e12, "T"}, {1e9, "B"}, {1e6, "M"}, {1e3, "k"}} {
-		if math.Abs(n) >= u.size {
+		if math.Abs(n) >= 0.9995*u.size { // 1.00 M, not 1000 k
 			return u.size, u.name
 		}
 	}
@@ -57,7 +57,7 @@ func span(seconds float64) string {
 	switch s := int64(seconds + 0.5); {
 	case !drawable(seconds):
 		return "–"
-	case seconds < 60:
+	case seconds < 59.95:
 		return fmt.Sprintf("%.1f s", seconds)
 	case s < 3600:
 		return fmt.Sprintf("%d:%02d min", s/60, s%60)

@@ -12,8 +12,8 @@ type Ledger struct {
 	LostTokens         int64   `json:"lost_tokens"`
 	LostSeconds        float64 `json:"lost_seconds"`
 	Sessions           int     `json:"sessions"`
-	Returns            int     `json:"returns"` // times that it went back
-	SkippedSteps       int     `json:"skipped_steps"`
+	Returns            int     `json:"returns"`       // times that it went back
+	SkippedSteps       int     `json:"skipped_steps"` // those lost included
 }
 
 // bill adds a run up.
@@ -22,6 +22,7 @@ type bill struct {
 	billedTokens, billedSecs  float64
 	flops, coreHours, dollars float64
 	possible                  float64 // FLOPs at the measured peak
+	skipped                   int     // steps
 }
 
 // counter follows a count that may be set back: at is where it stands, spent what it has counted in all, and lost the part of
@@ -81,14 +82,10 @@ func (b *bill) ledger(r *Run) Ledger {
 		Tokens: int64(b.tokens.spent()), FLOPs: b.flops, Seconds: b.seconds.spent(), CoreHours: b.coreHours,
 		DollarsPerCoreHour: r.Start.DollarsPerCoreHour, Dollars: b.dollars,
 		LostTokens: int64(b.tokens.lost), LostSeconds: b.seconds.lost, Sessions: r.Sessions, Returns: len(r.Returns),
+		SkippedSteps: b.skipped,
 	}
 	if b.possible > 0 {
 		l.PeakShare = b.flops / b.possible
-	}
-	for _, s := range r.Steps {
-		if s.Skipped {
-			l.SkippedSteps++
-		}
 	}
 	return l
 }

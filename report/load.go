@@ -31,9 +31,9 @@ func (r *Run) loadImage(a axis) *loadImage {
 		heights[i] = len(last.Layers[i])
 		rows += heights[i] + 1
 	}
-	ranked := rows > loadRows
+	ranked, what := rows > loadRows, "a row an expert"
 	if ranked {
-		rows = 0
+		rows, what = 0, "of each layer the most loaded expert on top, the least below"
 		for i := range heights {
 			heights[i] = min(heights[i], loadRanks)
 			rows += heights[i] + 1
@@ -43,7 +43,7 @@ func (r *Run) loadImage(a axis) *loadImage {
 		return nil
 	}
 	places := r.loadPlaces(a)
-	m := &loadImage{right: places[len(places)-1]}
+	m := &loadImage{rows: what, right: places[len(places)-1]}
 	width := min(len(r.Loads), loadColumns)
 	m.pixels = image.NewNRGBA(image.Rect(0, 0, width, rows))
 	for x := range width {

@@ -128,7 +128,11 @@ func (r *Run) status() string {
 		s += "."
 	}
 	if t.Machine != "" {
-		s += fmt.Sprintf(" %s, %d cores, %s on %s.", t.Machine, t.Cores, t.Precision, t.Kernels)
+		cores := "cores"
+		if t.Cores == 1 {
+			cores = "core"
+		}
+		s += fmt.Sprintf(" %s, %d %s, %s on %s.", t.Machine, t.Cores, cores, t.Precision, t.Kernels)
 	}
 	if t.Params > 0 {
 		s += fmt.Sprintf(" %s parameters, %s activated a token. Seed %d.", count(float64(t.Params)), count(float64(t.Activated)), t.Seed)
@@ -182,23 +186,7 @@ func (r *Run) charts() []*chart {
 			marks = append(marks, float64(at.Tokens))
 		}
 	}
-	raw := r.curve(byTokens, loss)
-	list := []curve{raw.background(), raw.smooth()}
-	list[1].name = "next token"
-	for depth := range min(len(r.last().MTP), palette-1) {
-		c := r.curve(byTokens, func(s *Step) float64 {
-			if depth < len(s.MTP) {
-				return s.MTP[depth]
-			}
-			return math.NaN()
-		}).smooth()
-		c.name, c.color = fmt.Sprintf("%d further (MTP)", depth+1), depth+1
-		list = append(list, c)
-	}
-	if len(list) == 2 {
-		list[1].name = ""
-	}
-	charts := []*chart{{title: "Loss, nats a token", note: "each step, faint, and its moving average", curves: list, marks: marks, clip: true}}
+	charts := []*chart{r.lossChart(marks)}
 	var bits []curve
 	for i, s := range r.sources() {
 		c := r.bits(byTokens, s)
@@ -226,8 +214,36 @@ func (r *Run) charts() []*chart {
 	for _, c := range charts {
 		c.over = byTokens
 	}
-	return append(charts, &chart{title: "Load of each expert", image: r.loadImage(byTokens), over: byTokens,
-		note: "a row an expert; orange over an even share, blue under, full at 4 times and at ¼"})
+	loads := &chart{title: "Load of each expert", image: r.loadImage(byTokens), over: byTokens}
+	if loads.image != nil {
+		loads.note = loads.image.rows + "; orange over an even share, blue under, full at 4 times and at ¼"
+	}
+	return append(charts, loads)
+}
+
+// lossChart has the loss of the next token, and of those further on where they are predicted.
+func (r *Run) lossChart(marks []float64) *chart {
+	raw := r.curve(byTokens, loss)
+	list := []curve{raw.background(), raw.smooth()}
+	list[1].name = "next token"
+	for depth := range min(len(r.last().MTP), palette-1) {
+		c := r.curve(byTokens, func(s *Step) float64 {
+			if depth < len(s.MTP) {
+				return s.MTP[depth]
+			}
+			return math.NaN()
+		}).smooth()
+		c.name, c.color = fmt.Sprintf("%d further (MTP)", depth+1), depth+1
+		list = append(list, c)
+	}
+	if len(list) == 2 {
+		list[1].name = ""
+	}
+	note := "each step, faint, and its moving average"
+	if len(marks) > 0 {
+		note += "; dashed: where it resumed or went back to"
+	}
+	return &chart{title: "Loss, nats a token", note: note, curves: list, marks: marks, clip: true}
 }
 
 // stepAt is the last step up to n.

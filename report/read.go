@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"syscall"
+	"unicode"
 )
 
 // Run is what a run did, each step once.
@@ -52,7 +54,7 @@ const (
 // Read reads the record in dir. Lines that it does not know or cannot parse are skipped, as is a last line without its newline.
 func Read(dir string) (*Run, error) {
 	f, err := os.Open(filepath.Join(dir, MetricsFile))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, fmt.Errorf("%s has no %s: give the directory that a training run writes to (its run file's out)", dir, MetricsFile)
 	}
 	if err != nil {
@@ -185,8 +187,15 @@ func sane(step int, tokens int64, seconds float64) bool {
 	return step >= 0 && int64(step) <= maxCount && tokens >= 0 && tokens <= maxCount && seconds >= 0 && seconds <= maxSeconds
 }
 
+// clip bounds a text, and takes from it what could steer a terminal.
 func clip(s string) string {
-	return strings.ToValidUTF8(s[:min(len(s), maxName)], "")
+	s = strings.ToValidUTF8(s[:min(len(s), maxName)], "")
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '\ufffd'
+		}
+		return r
+	}, s)
 }
 
 func (r *reader) start(s Start) {
@@ -210,6 +219,9 @@ func (r *reader) step(s Step) {
 		r.back(s.Step-1, -1, -1, "began again")
 	}
 	r.bill.advance(s.Tokens, s.Seconds)
+	if s.Skipped {
+		r.bill.skipped++
+	}
 	r.run.Steps = append(r.run.Steps, s)
 	r.useful = append(r.useful, useful{r.bill.tokens.useful(), r.bill.seconds.useful()})
 	r.run.End = nil

@@ -91,8 +91,11 @@ func printTable(w io.Writer, t report.Table, width int) {
 		}
 		total += widths[i] + 2
 	}
-	fmt.Fprintln(w, t.Title)
-	if width > 0 && total > width {
+	if width == 0 {
+		width = max(total, utf8.RuneCountInString(t.Title))
+	}
+	fmt.Fprintln(w, cut(t.Title, width))
+	if total > width {
 		printLists(w, t, width)
 		return
 	}
