@@ -22,7 +22,8 @@ type compareCmd struct {
 
 // Help is what 'sprat compare --help' says besides.
 func (c *compareCmd) Help() string {
-	return "With several runs: one page and one table. With a single run: its own page and its ledger, as training writes them at its end, at any time."
+	return "With several runs: one page and one table, and what it took each to come to the worst one's last bits per byte; ≤ where its first " +
+		"evaluation was lower already. With a single run: its own page and its ledger, as training writes them at its end, at any time."
 }
 
 func (c *compareCmd) Run(e *env) error {
