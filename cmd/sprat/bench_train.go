@@ -82,7 +82,7 @@ const maxBenchTokens = 1 << 20
 // measure runs steps for the time asked for, after two that bring everything to its size.
 func (c *benchTrainCmd) measure(cfg *config.Config) *trainReport {
 	runtime.GC()
-	var before, warm, after runtime.MemStats
+	var before, heap, warm, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 
 	inner := cpu.New(c.Threads)
@@ -92,11 +92,12 @@ func (c *benchTrainCmd) measure(cfg *config.Config) *trainReport {
 	step()
 	step()
 	runtime.GC()
-	runtime.ReadMemStats(&warm)
-	dev.reset()
+	runtime.ReadMemStats(&heap)
 	threads := inner.Threads()
 	peak := kernel.FMAPeakOf(threads, peakTime)
-	var took []float64
+	took := make([]float64, 0, 1<<12)
+	dev.reset()
+	runtime.ReadMemStats(&warm)
 	for start := time.Now(); len(took) < 3 || time.Since(start) < c.Time; {
 		t := time.Now()
 		step()
@@ -119,7 +120,7 @@ func (c *benchTrainCmd) measure(cfg *config.Config) *trainReport {
 	r.GFLOPS = r.TokensPerSecond * flops / giga
 	r.PeakShare = r.GFLOPS / r.PeakGFLOPS
 	r.StateBytes = 4 * 4 * r.Parameters
-	r.WorkspaceBytes = int64(warm.HeapAlloc) - int64(before.HeapAlloc) - r.StateBytes
+	r.WorkspaceBytes = int64(heap.HeapAlloc) - int64(before.HeapAlloc) - r.StateBytes
 	r.Operations = dev.rows(len(took))
 	return r
 }
