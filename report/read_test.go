@@ -111,6 +111,8 @@ func TestGoingBack(t *testing.T) {
 			"100.1 200.1 300.1 400.2", 50, 500, 10, 100, 1},
 		{"rolled back, the clock runs on", start + steps(1, 4, 0, 1) + `{"kind":"rollback","step":4,"to_step":3,"tokens":40,"seconds":400}` + "\n" +
 			`{"kind":"step","step":4,"tokens":50,"seconds":500,"loss":400.2}` + "\n", "100.1 200.1 300.1 400.2", 50, 500, 10, 100, 1},
+		{"rolled back, the tokens only", start + steps(1, 4, 0, 1) + `{"kind":"rollback","step":4,"to_step":3,"tokens":30,"seconds":400}` + "\n" +
+			`{"kind":"step","step":4,"tokens":40,"seconds":500,"loss":400.2}` + "\n", "100.1 200.1 300.1 400.2", 50, 500, 10, 100, 1},
 		{"evaluation before the checkpoint is kept", start + steps(1, 2, 0, 1) + valid + steps(3, 4, 30, 1) + late +
 			`{"kind":"rollback","step":4,"to_step":2,"tokens":40,"seconds":460}` + "\n", "100.1 200.1", 40, 460, 20, 230, 1},
 		{"loads and losses of lost steps go", start + steps(1, 2, 0, 1) + valid + steps(3, 4, 30, 1) + load + late + `{"kind":"resume","step":3,"tokens":30,"seconds":330}` + "\n",
