@@ -15,7 +15,7 @@ out/sprat compare out/small-bf16 out/small-fp8 --out out/fp8.html
 
 # A mixture of experts beside a dense model of as many activated parameters (6.50 M and 6.49 M with the embedding), both in nano's shape without MTP.
 shape=(--set model.num_nextn_predict_layers=0 --set train.optimizer=adamw --set train.clip_qk=0
-	--set train.batch=8 --set train.micro=8 --set train.steps="${STEPS:-400}" --set train.evaluations=8 --set train.valid_tokens=40000)
+	--set train.batch=8 --set train.micro=8 --set train.steps="${STEPS:-300}" --set train.evaluations=8 --set train.valid_tokens=20000)
 run runs/nano.toml out/moe "${shape[@]}"
 run runs/nano.toml out/dense "${shape[@]}" --set model.first_k_dense_replace=6 --set model.intermediate_size=560
 out/sprat compare out/moe out/dense --out out/moe.html
