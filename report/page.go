@@ -44,21 +44,20 @@ type Table struct {
 	Rows  [][]string
 }
 
-// WritePage reads the record in dir, writes the page and the ledger there, and returns the page's path.
-func WritePage(dir string) (string, error) {
+// WritePage reads the record in dir, writes its page and ledger there, PageFile and LedgerFile, and returns what it read.
+func WritePage(dir string) (*Run, error) {
 	r, err := Read(dir)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	ledger, err := json.MarshalIndent(r.Ledger, "", "  ")
 	if err != nil {
-		return "", fmt.Errorf("writing the ledger: %w", err)
+		return nil, fmt.Errorf("writing the ledger: %w", err)
 	}
 	if err := save(filepath.Join(dir, LedgerFile), append(ledger, '\n')); err != nil {
-		return "", err
+		return nil, err
 	}
-	path := filepath.Join(dir, PageFile)
-	return path, r.Save(path)
+	return r, r.Save(filepath.Join(dir, PageFile))
 }
 
 // Save writes the run's page, which needs nothing but itself.

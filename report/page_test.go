@@ -19,11 +19,10 @@ func pageOf(t *testing.T, text string) string {
 
 func madeIn(t *testing.T, dir string) string {
 	t.Helper()
-	path, err := WritePage(dir)
-	if err != nil {
+	if _, err := WritePage(dir); err != nil {
 		t.Fatal(err)
 	}
-	page, err := os.ReadFile(path)
+	page, err := os.ReadFile(filepath.Join(dir, PageFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,6 +146,7 @@ func TestSignalsLeaveAGoodCheckpoint(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		// The signal is for a run that has taken some steps: its record, read now and then, says when.
 		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 			if b, _ := os.ReadFile(filepath.Join(c.Out, "metrics.jsonl")); strings.Count(string(b), "\n") > 5 {
 				break

@@ -18,6 +18,8 @@ import (
 	"sprat/tensor"
 )
 
+// What surrounds the steps of a run: its record, its checkpoints, going on from them and back to them.
+
 // checkUnfinished refuses to start anew where a run lies already: what took hours is not written over by accident.
 func checkUnfinished(out string, resume bool) error {
 	paths, err := checkpoints(out)
@@ -82,16 +84,12 @@ func (r *run) close(failed error) error {
 
 // page writes the run's page and ledger, and says what the run cost.
 func (r *run) page() error {
-	path, err := report.WritePage(r.c.Out)
-	if err != nil {
-		return err
-	}
-	rec, err := report.Read(r.c.Out)
+	rec, err := report.WritePage(r.c.Out)
 	if err != nil {
 		return err
 	}
 	l := rec.Ledger
-	fmt.Fprintf(r.w, "%.3f core-hours, $%.4f at $%g an hour of a core; curves and bill: %s\n", l.CoreHours, l.Dollars, l.DollarsPerCoreHour, path)
+	fmt.Fprintf(r.w, "%.3f core-hours, $%.4f at $%g an hour of a core; curves and bill: %s\n", l.CoreHours, l.Dollars, l.DollarsPerCoreHour, r.path(report.PageFile))
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -65,7 +66,8 @@ func (c *compareCmd) save(runs []*report.Run, comparison *report.Comparison) (pa
 	case c.Out != "":
 		return c.Out, runs[0].Save(c.Out)
 	}
-	return report.WritePage(c.Runs[0])
+	_, err = report.WritePage(c.Runs[0])
+	return filepath.Join(c.Runs[0], report.PageFile), err
 }
 
 // terminalWidth is the width of the terminal that w is, 0 where it is none.
