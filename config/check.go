@@ -207,18 +207,5 @@ func (c *Config) checkStorage() error {
 	if !slices.Contains([]string{"float32", "bfloat16", "float16"}, c.TorchDType) {
 		return fmt.Errorf("torch_dtype is %q: want float32, bfloat16 or float16", c.TorchDType)
 	}
-	q := c.QuantizationConfig
-	switch {
-	case q == nil:
-		return nil
-	case q.QuantMethod != "fp8" || q.Fmt != "e4m3":
-		return fmt.Errorf("quantization_config's quant_method and fmt are %q and %q: only fp8 and e4m3, as in DeepSeek-V3, are supported", q.QuantMethod, q.Fmt)
-	case !slices.Equal(q.WeightBlockSize, []int{128, 128}):
-		return fmt.Errorf("quantization_config's weight_block_size is %v: only [128, 128] is supported", q.WeightBlockSize)
-	case q.ScaleFmt != "" && q.ScaleFmt != "ue8m0":
-		return fmt.Errorf("quantization_config's scale_fmt is %q: want ue8m0, or leave it out for float32 scales", q.ScaleFmt)
-	case q.ActivationScheme != "dynamic":
-		return fmt.Errorf("quantization_config's activation_scheme is %q: only dynamic is supported", q.ActivationScheme)
-	}
-	return nil
+	return c.QuantizationConfig.check()
 }

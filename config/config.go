@@ -107,15 +107,6 @@ type RoPEScaling struct {
 	OriginalMaxPositionEmbeddings int     `json:"original_max_position_embeddings"`
 }
 
-// QuantizationConfig says that the weights are stored in V3's FP8 format: E4M3, with a scale for each block.
-type QuantizationConfig struct {
-	QuantMethod      string `json:"quant_method"`        // fp8
-	Fmt              string `json:"fmt"`                 // e4m3
-	ActivationScheme string `json:"activation_scheme"`   // dynamic
-	ScaleFmt         string `json:"scale_fmt,omitempty"` // ue8m0 where scales are powers of two, as in V3.1; otherwise empty
-	WeightBlockSize  []int  `json:"weight_block_size"`   // 128, 128
-}
-
 // maxFile bounds a config.json, in bytes. Published ones have under 10 kB.
 const maxFile = 1 << 20
 

@@ -359,6 +359,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte("{" + smallGQA + "}"))
+	f.Add([]byte(withQuantization(packed)))
 	f.Add([]byte("{" + smallMoE + `, "rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2, "original_max_position_embeddings": 1}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := Parse(data)

@@ -264,20 +264,6 @@ func parseRoPEScaling(value json.RawMessage) (*RoPEScaling, error) {
 	return s, err
 }
 
-func parseQuantization(value json.RawMessage) (*QuantizationConfig, error) {
-	raw, err := object(value)
-	if err != nil {
-		return nil, fmt.Errorf("quantization_config: %w", err)
-	}
-	if string(raw["quant_method"]) != `"fp8"` {
-		return nil, fmt.Errorf("quantization_config's quant_method is %s: only \"fp8\" is supported", show(raw["quant_method"]))
-	}
-	delete(raw, "modules_to_not_convert") // the tensors' own types tell
-	q := &QuantizationConfig{Fmt: "e4m3", ActivationScheme: "dynamic"}
-	err = decodeObject("quantization_config", raw, q, map[string]any{"dequantize": false})
-	return q, err
-}
-
 // decodeObject fills the struct that ptr points to. Keys that it lacks must be in constants, with null or the value there.
 func decodeObject(name string, raw map[string]json.RawMessage, ptr any, constants map[string]any) error {
 	known := fields(ptr)
