@@ -28,6 +28,7 @@ var levels = map[string]int{
 	"tasks":             1,
 	"nn":                2,
 	"latent":            2,
+	"quant":             2,
 	"model":             3,
 	"report":            3,
 	"optim":             3,

@@ -70,7 +70,7 @@ func parseQuantization(value json.RawMessage) (*QuantizationConfig, error) {
 		delete(raw, "modules_to_not_convert") // the tensors' own types tell
 	case `"` + methodPacked + `"`:
 		constants["kv_cache_scheme"] = nil
-		for _, key := range []string{"sparsity_config", "transform_config"} {
+		for _, key := range []string{"sparsity_config", "moe_sparsity_config", "transform_config"} {
 			constants[key] = nil
 			if show(raw[key]) == "{}" {
 				delete(raw, key)
@@ -300,4 +300,21 @@ func (t Targets) Packing(module string) (p Packing, ok bool) {
 	}
 	g, ok := t.groups[group]
 	return g.Weights, ok
+}
+
+// String is a line for people.
+func (q *QuantizationConfig) String() string {
+	if !q.IsPacked() {
+		return fmt.Sprintf("%s, %s in blocks of %d x %d", q.QuantMethod, q.Fmt, q.WeightBlockSize[0], q.WeightBlockSize[1])
+	}
+	var groups []string
+	for _, name := range slices.Sorted(maps.Keys(q.ConfigGroups)) {
+		g := q.ConfigGroups[name]
+		size := "a scale a row"
+		if g.Weights.GroupSize > 0 {
+			size = fmt.Sprintf("groups of %d", g.Weights.GroupSize)
+		}
+		groups = append(groups, fmt.Sprintf("%d bits with %s for %.80q", g.Weights.NumBits, size, g.Targets))
+	}
+	return q.QuantMethod + ", " + strings.Join(groups, ", ")
 }

@@ -14,7 +14,9 @@ const packed = `{"quant_method": "compressed-tensors", "format": "pack-quantized
 		"num_bits": 4, "type": "int", "symmetric": true, "strategy": "group", "group_size": 32, "actorder": null, "block_structure": null,
 		"dynamic": false, "observer": "minmax", "observer_kwargs": {}}}}}`
 
-func withQuantization(text string) string { return "{" + small + `, "quantization_config": ` + text + "}" }
+func withQuantization(text string) string {
+	return "{" + small + `, "quantization_config": ` + text + "}"
+}
 
 func TestPacked(t *testing.T) {
 	c, err := Parse([]byte(withQuantization(packed)))

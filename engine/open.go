@@ -10,6 +10,7 @@ import (
 	"sprat/config"
 	"sprat/device"
 	"sprat/model"
+	"sprat/quant"
 	"sprat/safetensors"
 	"sprat/tokenizer"
 )
@@ -37,11 +38,15 @@ func Open(dir fs.FS, dev device.Device) (*Engine, error) {
 	if e.Tokenizer, err = openTokenizer(dir, cfg.VocabSize); err != nil {
 		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
-	weights, err := safetensors.OpenFS(dir)
+	files, err := safetensors.OpenFS(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer weights.Close()
+	defer files.Close()
+	weights, err := quant.Open(cfg, files)
+	if err != nil {
+		return nil, err
+	}
 	if err := CheckWeights(e.Config, weights); err != nil {
 		return nil, err
 	}
@@ -72,13 +77,13 @@ func openTokenizer(dir fs.FS, vocab int) (*tokenizer.Tokenizer, error) {
 }
 
 // CheckWeights says where w is not of the model of c, if anywhere. MTP modules that w lacks are taken out of c.
-func CheckWeights(c *config.Config, w *safetensors.Reader) error {
+func CheckWeights(c *config.Config, w *quant.Weights) error {
 	dropMissingMTP(c, w)
 	return model.CheckWeights(c, w)
 }
 
 // dropMissingMTP takes the MTP modules out of a config whose weights have none of their tensors: transformers saves such.
-func dropMissingMTP(c *config.Config, w *safetensors.Reader) {
+func dropMissingMTP(c *config.Config, w *quant.Weights) {
 	mtp := fmt.Sprintf("model.layers.%d.", c.NumHiddenLayers)
 	for _, name := range w.Names() {
 		if strings.HasPrefix(name, mtp) {

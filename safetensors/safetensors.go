@@ -83,7 +83,16 @@ type Info struct {
 }
 
 // Len is the number of elements.
-func (t Info) Len() int { return int(t.size / t.DType.size()) }
+func (t Info) Len() int {
+	n := 1
+	for _, d := range t.Shape {
+		n *= d
+	}
+	return n
+}
+
+// Size is the number of bytes that the tensor takes in its file.
+func (t Info) Size() int64 { return t.size }
 
 // A Reader gives access to the tensors of a model. Several goroutines may read from it at once.
 type Reader struct {
@@ -268,6 +277,18 @@ func (r *Reader) lookup(name string, n int) (Info, error) {
 		return t, t.errorf("has shape %v, %d elements, but %d are wanted; does config.json belong to these weights?", t.Shape, t.Len(), n)
 	}
 	return t, nil
+}
+
+// ReadBytes reads the tensor called name as it is stored into dst, which has Size bytes.
+func (r *Reader) ReadBytes(name string, dst []byte) error {
+	t, ok := r.tensors[name]
+	if !ok {
+		return fmt.Errorf("safetensors: no tensor %s among %d; is this the right model?", quote(name), len(r.tensors))
+	}
+	if t.size != int64(len(dst)) {
+		return t.errorf("has %d bytes, but %d are wanted", t.size, len(dst))
+	}
+	return t.readAt(dst, 0)
 }
 
 func (t Info) errorf(format string, args ...any) error {

@@ -11,6 +11,7 @@ import (
 	"sprat/config"
 	"sprat/cost"
 	"sprat/engine"
+	"sprat/quant"
 	"sprat/safetensors"
 )
 
@@ -39,6 +40,8 @@ type inspection struct {
 	ActivatedNoEmbed   int64           `json:"activated_without_embedding"`
 	CacheBytesPerToken int64           `json:"cache_bytes_per_token"`
 	ForwardFLOPs4096   float64         `json:"forward_flops_per_token_at_4096"`
+	Quantization       string          `json:"quantization,omitempty"`
+	StoredBytes        int64           `json:"stored_bytes,omitempty"` // of all tensors in the files
 	Tensors            []tensorLine    `json:"tensors,omitempty"`
 }
 
@@ -50,26 +53,28 @@ type tensorLine struct {
 }
 
 func (c *inspectCmd) Run(e *env) error {
-	cfg, weights, err := c.open()
+	cfg, files, weights, err := c.open()
 	if err != nil {
 		return err
 	}
 	var (
 		mismatch error
 		tensors  []tensorLine
+		stored   int64
 	)
 	if weights != nil {
-		defer weights.Close()
+		defer files.Close()
 		if mismatch = engine.CheckWeights(cfg, weights); mismatch != nil {
 			mismatch = fmt.Errorf("model %s: %w", c.Model, mismatch)
 		}
 		for _, name := range weights.Names() {
 			info, _ := weights.Info(name)
 			tensors = append(tensors, tensorLine{Name: name, DType: info.DType, Shape: info.Shape})
+			stored += weights.Stored(name)
 		}
 	}
 	i := inspect(cfg)
-	i.Tensors = tensors
+	i.Tensors, i.StoredBytes = tensors, stored
 	if err := i.write(e.stdout, c.JSON); err != nil {
 		return err
 	}
@@ -85,28 +90,33 @@ func (i inspection) write(w io.Writer, asJSON bool) error {
 	return b.Flush()
 }
 
-// open returns the config, and the weights where there are any.
-func (c *inspectCmd) open() (*config.Config, *safetensors.Reader, error) {
+// open returns the config, and where there are any the weights, with the files that they are in.
+func (c *inspectCmd) open() (*config.Config, *safetensors.Reader, *quant.Weights, error) {
 	if info, err := os.Stat(c.Model); err == nil && !info.IsDir() {
 		cfg, err := config.Load(c.Model)
-		return cfg, nil, err
+		return cfg, nil, nil, err
 	}
 	dir, err := modelFS(c.Model)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	cfg, err := config.LoadFS(dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("model %s: %w", c.Model, err)
+		return nil, nil, nil, fmt.Errorf("model %s: %w", c.Model, err)
 	}
-	if files, err := fs.Glob(dir, "*.safetensors*"); err != nil || len(files) == 0 {
-		return cfg, nil, err
+	if names, err := fs.Glob(dir, "*.safetensors*"); err != nil || len(names) == 0 {
+		return cfg, nil, nil, err
 	}
-	weights, err := safetensors.OpenFS(dir)
+	files, err := safetensors.OpenFS(dir)
 	if err != nil {
-		return nil, nil, fmt.Errorf("model %s: %w", c.Model, err)
+		return nil, nil, nil, fmt.Errorf("model %s: %w", c.Model, err)
 	}
-	return cfg, weights, nil
+	weights, err := quant.Open(cfg, files)
+	if err != nil {
+		files.Close()
+		return nil, nil, nil, fmt.Errorf("model %s: %w", c.Model, err)
+	}
+	return cfg, files, weights, nil
 }
 
 func inspect(cfg *config.Config) inspection {
@@ -116,6 +126,9 @@ func inspect(cfg *config.Config) inspection {
 		Heads: cfg.NumAttentionHeads, Latent: cfg.KVLoRARank, KVHeads: cfg.NumKeyValueHeads, Vocabulary: cfg.VocabSize, Context: cfg.MaxPositionEmbeddings,
 		Parameters: p, Activated: p.Activated(), ActivatedNoEmbed: p.ActivatedWithoutEmbedding(),
 		CacheBytesPerToken: cost.CacheBytes(cfg), ForwardFLOPs4096: cost.ForwardFLOPs(cfg, 4096),
+	}
+	if cfg.QuantizationConfig != nil {
+		i.Quantization = cfg.QuantizationConfig.String()
 	}
 	if cfg.NRoutedExperts > 0 {
 		i.DenseLayers = min(cfg.FirstKDenseReplace, cfg.NumHiddenLayers)
@@ -157,7 +170,11 @@ func (i inspection) print(w io.Writer) {
 	line("  without the embedding", "%s", commas(i.ActivatedNoEmbed))
 	line("cache bytes a token (bf16)", "%s", commas(i.CacheBytesPerToken))
 	line("forward MFLOP a token, 4096", "%.1f", i.ForwardFLOPs4096/1e6)
+	if i.Quantization != "" {
+		line("quantisation", "%s", i.Quantization)
+	}
 	if len(i.Tensors) > 0 {
+		line("stored", "%s bytes, %.2f bits a weight", commas(i.StoredBytes), float64(8*i.StoredBytes)/float64(i.Parameters.Total+i.Parameters.MTP))
 		line("tensors", "%s", commas(int64(len(i.Tensors))))
 	}
 	for _, t := range i.Tensors {
