@@ -34,6 +34,7 @@ var levels = map[string]int{
 	"optim":             3,
 	"data":              3,
 	"sched":             3,
+	"sample":            3,
 	"train":             4,
 	"engine":            4,
 	"models/nano":       6,

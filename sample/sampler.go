@@ -1,0 +1,240 @@
+package sample
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+
+	"sprat/kernel"
+)
+
+// Token is a token that comes next.
+type Token struct {
+	ID      int32
+	Forced  bool     // by Options.Thinking, not chosen
+	Logprob float32  // its log probability, with Options.Logprobs
+	Top     []Likely // the most likely tokens, most likely first; valid until the next Next
+}
+
+// Likely is a token with its log probability.
+type Likely struct {
+	ID      int32
+	Logprob float32
+}
+
+// ErrNoToken means that every token is ruled out.
+var ErrNoToken = errors.New("no token is allowed here")
+
+// ErrNotFinite means that logits are NaN or infinite, as those of a broken model are.
+var ErrNotFinite = errors.New("the model's logits are not finite")
+
+// Sampler chooses a sequence's tokens. It is not safe for concurrent use; different Samplers are.
+type Sampler struct {
+	opt    Options
+	vocab  int
+	bias   []bias
+	counts counts
+	think  thinking
+	random random
+
+	peaks []float32 // the largest of each block of weights or logits
+	keys  []uint64  // candidates
+	raw   []float32 // the logits as they came, with Options.Logprobs
+	lse   float64   // log Σ e^raw
+	top   []Likely
+}
+
+type bias struct {
+	id    int32
+	value float32
+}
+
+// New returns a Sampler for what continues the prompt, with logits of so many tokens.
+func New(o Options, vocab int, prompt []int32) (*Sampler, error) {
+	if err := o.Check(vocab); err != nil {
+		return nil, err
+	}
+	for _, id := range prompt {
+		if !inVocab(id, vocab) {
+			return nil, fmt.Errorf("token id %d is not in the vocabulary of %d", id, vocab)
+		}
+	}
+	s := &Sampler{opt: o, vocab: vocab, think: newThinking(o.Thinking, prompt), random: newRandom(o.Seed, o.Choice)}
+	for _, id := range slices.Sorted(maps.Keys(o.LogitBias)) {
+		s.bias = append(s.bias, bias{id, o.LogitBias[id]})
+	}
+	s.counts = newCounts(&o, prompt)
+	if s.truncates() || o.TopLogprobs > 0 {
+		s.peaks = make([]float32, (vocab+block-1)/block)
+	}
+	if o.Logprobs {
+		s.raw = make([]float32, vocab)
+	}
+	return s, nil
+}
+
+func (s *Sampler) truncates() bool {
+	return s.opt.Temperature >= coldest && (s.opt.TopK > 0 || s.opt.TopP > 0 && s.opt.TopP < 1 || s.opt.MinP > 0)
+}
+
+// Next chooses the token that follows those so far, and counts it. The logits are used up: they are overwritten. An error is of this
+// sequence alone.
+func (s *Sampler) Next(logits []float32) (Token, error) {
+	if len(logits) != s.vocab {
+		panic(fmt.Sprintf("sample: %d logits for a vocabulary of %d", len(logits), s.vocab))
+	}
+	if s.opt.Logprobs {
+		if err := s.keep(logits); err != nil {
+			return Token{}, err
+		}
+	}
+	id, forced := s.think.force()
+	if !forced {
+		var err error
+		if id, err = s.choose(logits); err != nil {
+			return Token{}, err
+		}
+	}
+	s.Accept(id)
+	t := Token{ID: id, Forced: forced, Top: s.top}
+	if s.opt.Logprobs {
+		t.Logprob = s.logprob(id)
+	}
+	return t, nil
+}
+
+// Accept counts a token that is next for another reason than Next: one that a caller puts in, or that an earlier Sampler chose.
+func (s *Sampler) Accept(id int32) {
+	s.random.position++
+	s.counts.add(id)
+	s.think.accept(id)
+	if s.opt.Mask != nil {
+		s.opt.Mask.Accept(id)
+	}
+}
+
+// choose picks a token, overwriting x.
+func (s *Sampler) choose(x []float32) (int32, error) {
+	if err := s.adjust(x); err != nil {
+		return 0, err
+	}
+	if s.opt.Temperature < coldest {
+		return greedy(x)
+	}
+	return s.pick(x, s.random.uniform())
+}
+
+// adjust is what comes before the temperature.
+func (s *Sampler) adjust(x []float32) error {
+	if s.opt.Mask != nil {
+		if err := mask(x, s.opt.Mask); err != nil {
+			return err
+		}
+	}
+	for _, b := range s.bias {
+		x[b.id] += b.value
+	}
+	s.counts.penalise(x)
+	return nil
+}
+
+// pick draws a token by u, uniform in [0, 1).
+func (s *Sampler) pick(x []float32, u float64) (int32, error) {
+	top, sum := weights(x, float32(1/s.opt.Temperature))
+	if !(sum > 0 && !math.IsInf(float64(sum), 0)) {
+		return 0, wrong(top, x)
+	}
+	if !s.truncates() {
+		return draw(x, u*float64(sum)), nil
+	}
+	return drawKey(s.kept(x, float64(sum)), u), nil
+}
+
+// weights sets x = e^(scale·x - top), which makes the largest 1, and returns top and the new x's sum.
+func weights(x []float32, scale float32) (top, sum float32) {
+	// Equal logits must weigh the same, wherever they are: what comes after the last whole vector is done in a vector too.
+	var vector [16]float32
+	tail := x[len(x)&^15:]
+	copy(vector[:], tail)
+	top, sum = kernel.ExpSum(x, scale)
+	kernel.ExpScaled(vector[:], vector[:], scale, top)
+	copy(tail, vector[:])
+	return top, sum
+}
+
+// mask makes the logits of ruled-out tokens -Inf.
+func mask(x []float32, m Mask) error {
+	set, err := m.Allowed()
+	if err != nil || set == nil {
+		return err
+	}
+	if len(set)*64 < len(x) {
+		return fmt.Errorf("a mask of %d tokens for a vocabulary of %d", len(set)*64, len(x))
+	}
+	none := float32(math.Inf(-1))
+	for w := 0; w*64 < len(x); w++ {
+		if set[w] == math.MaxUint64 {
+			continue
+		}
+		part := x[w*64 : min(w*64+64, len(x))]
+		for i := range part {
+			if set[w]>>i&1 == 0 {
+				part[i] = none
+			}
+		}
+	}
+	return nil
+}
+
+// greedy is the first of the largest.
+func greedy(x []float32) (int32, error) {
+	const part = 1024
+	top, sum := kernel.Max(x), kernel.Sum(x)
+	if math.IsInf(float64(top), 0) || sum != sum { // a NaN shows in the sum, whatever Max makes of it
+		return 0, wrong(top, x)
+	}
+	for at := 0; at < len(x); at += part {
+		if p := x[at:min(at+part, len(x))]; kernel.Max(p) == top {
+			return int32(at + slices.Index(p, top)), nil
+		}
+	}
+	return 0, ErrNotFinite
+}
+
+// wrong is the error of logits x whose largest is top, and which have no largest finite number.
+func wrong(top float32, x []float32) error {
+	if math.IsInf(float64(top), -1) && !slices.ContainsFunc(x, func(v float32) bool { return v > top }) {
+		return ErrNoToken
+	}
+	return ErrNotFinite
+}
+
+// keep sets raw, lse and top for what Options.Logprobs asks.
+func (s *Sampler) keep(x []float32) error {
+	copy(s.raw, x)
+	var part [1024]float32
+	top, sum := kernel.Max(x), 0.0
+	for at := 0; at < len(x); at += len(part) {
+		e := part[:min(len(part), len(x)-at)]
+		kernel.ExpScaled(e, x[at:at+len(e)], 1, top)
+		sum += float64(kernel.Sum(e))
+	}
+	if !(sum > 0 && !math.IsInf(sum, 0)) {
+		return ErrNotFinite
+	}
+	s.lse = float64(top) + math.Log(sum)
+	s.top = s.top[:0]
+	if s.opt.TopLogprobs > 0 {
+		keys := s.largest(x, s.opt.TopLogprobs)
+		slices.SortFunc(keys, func(a, b uint64) int { return cmp.Compare(b, a) })
+		for _, k := range keys {
+			s.top = append(s.top, Likely{keyID(k), s.logprob(keyID(k))})
+		}
+	}
+	return nil
+}
+
+func (s *Sampler) logprob(id int32) float32 { return float32(float64(s.raw[id]) - s.lse) }
