@@ -1,6 +1,9 @@
 package kernel
 
-import "math"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // roundBF16 rounds x to bfloat16 in place, to nearest even; NaN stays NaN.
 func roundBF16(x []float32) {
@@ -16,4 +19,23 @@ func toBF16(v float32) float32 {
 	b := math.Float32bits(v)
 	b += 0x7fff + b>>16&1
 	return math.Float32frombits(b &^ 0xffff)
+}
+
+// Numbers in memory.
+
+func putFloat(b []byte, v float32) { binary.LittleEndian.PutUint32(b, math.Float32bits(v)) }
+
+func getFloat(b []byte) float32 { return math.Float32frombits(binary.LittleEndian.Uint32(b)) }
+
+// putBF16 rounds to bfloat16.
+func putBF16(b []byte, v float32) {
+	bits := math.Float32bits(toBF16(v))
+	if v != v {
+		bits |= 1 << 22 // what is left of a NaN must not be an infinity
+	}
+	binary.LittleEndian.PutUint16(b, uint16(bits>>16))
+}
+
+func getBF16(b []byte) float32 {
+	return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16)
 }

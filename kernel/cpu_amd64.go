@@ -27,6 +27,9 @@ func current(prec Precision) *gemmImpl {
 	return &portableGemm
 }
 
+// weightTiles are those in use.
+func weightTiles() *[FormatInt4 + 1]weightTile { return &portableTiles }
+
 // implementations are those that this processor can run, the best first and the portable one last.
 func implementations() []string {
 	var names []string

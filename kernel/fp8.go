@@ -198,3 +198,24 @@ func (ws *Workspace) tile8(im *gemmImpl, rows, words, cols int, a, b, c []float3
 		}
 	}
 }
+
+// e4m3 are the numbers of the 256 codes of E4M3.
+var e4m3 = decodeE4M3()
+
+func decodeE4M3() (t [256]float32) {
+	for i := range t {
+		exponent, mantissa := i>>3&15, float32(i&7)
+		switch {
+		case i&127 == 127:
+			t[i] = float32(math.NaN())
+		case exponent == 0:
+			t[i] = mantissa / 512
+		default:
+			t[i] = float32(math.Ldexp(1+float64(mantissa)/8, exponent-7))
+		}
+		if i > 127 {
+			t[i] = -t[i]
+		}
+	}
+	return t
+}

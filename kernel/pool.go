@@ -23,6 +23,7 @@ type Pool struct {
 
 	workspaces []*Workspace
 	products   productJob
+	weights    weightJob
 }
 
 // Job is work in parts. Do is called once for each part, by any worker, several at a time.

@@ -26,6 +26,7 @@ type Device struct {
 	pool     *kernel.Pool
 	workers  []worker
 	products []kernel.Product // the list for the pool, made anew by each operation
+	weights  []kernel.WeightProduct
 	jobs     jobs
 
 	partial  []float32 // a gradient's parts, before they are summed
@@ -38,6 +39,10 @@ type Device struct {
 	logits   []float32 // [headRows, vocab]
 
 	head, headT kernel.Packed // the output head's weights, of one call
+
+	slab  *slab       // that the next weight's memory comes from
+	rows  kernel.Rows // of a Project
+	mixed mixed
 }
 
 // worker is the scratch memory of one of the pool's workers.
@@ -78,6 +83,11 @@ type jobs struct {
 	adamW         adamWJob
 	mix           mixJob
 	muon          muonJob
+	fill          fillJob
+	readWeight    readWeightJob
+	lookUp        lookUpJob
+	rows          rowsJob
+	activateRows  activateRowsJob
 }
 
 var _ device.Device = (*Device)(nil)

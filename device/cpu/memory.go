@@ -29,6 +29,37 @@ func (d *Device) Alloc(rows, cols int, t tensor.DType) tensor.Mat {
 	return tensor.Mat{Mem: &memory{b}, Rows: rows, Cols: cols, Stride: cols, DType: t}
 }
 
+// slab is memory for weights: a mapping of large pages where the system has them. It is freed once no weight refers to it.
+type slab struct{ free []byte }
+
+const (
+	slabBytes = 32 << 20
+	smallest  = 64 << 10 // of a weight in a slab; others are on the heap
+	cacheLine = 64
+)
+
+// reserveBytes returns n zeroed bytes at the beginning of a cache line, and what keeps them, nil for the heap's.
+func (d *Device) reserveBytes(n int) ([]byte, *slab) {
+	if n >= smallest {
+		size := (n + cacheLine - 1) &^ (cacheLine - 1)
+		s := d.slab
+		if s == nil || len(s.free) < size {
+			s = newSlab(max(size, slabBytes))
+		}
+		if s != nil {
+			b := s.free[:n:size]
+			s.free = s.free[size:]
+			if d.slab == nil || len(s.free) > len(d.slab.free) {
+				d.slab = s
+			}
+			return b, s
+		}
+	}
+	b := make([]byte, n+cacheLine)
+	off := -int(uintptr(unsafe.Pointer(&b[0]))) & (cacheLine - 1)
+	return b[off : off+n : off+n], nil
+}
+
 // words looks at the elements of either type as float32, to be moved but not computed with.
 func words(m tensor.Mat) matrix {
 	m.DType = tensor.F32

@@ -96,6 +96,7 @@ func operations(s sizes) []*operation {
 		g.muon("Muon of a row", 1, g.d, device.F32), g.muon("Muon BF16", g.out, g.d, device.BF16),
 	}
 	ops = append(ops, g.routes()...)
+	ops = append(ops, g.weightOperations()...)
 	for _, o := range ops {
 		o.samples = s.samples
 	}
