@@ -70,13 +70,7 @@ func writeShards(create createTemp, dir string, names []string, shards [][]Tenso
 			}
 		}
 	}()
-	var index struct {
-		Metadata struct {
-			TotalSize int64 `json:"total_size"`
-		} `json:"metadata"`
-		WeightMap map[string]string `json:"weight_map"`
-	}
-	index.WeightMap = map[string]string{}
+	index := newIndex()
 	for i, shard := range shards {
 		if err := writeFile(create, filepath.Join(dir, names[i]), shard, nil); err != nil {
 			return err
@@ -85,15 +79,34 @@ func writeShards(create createTemp, dir string, names []string, shards [][]Tenso
 		if err != nil {
 			return err
 		}
-		for _, p := range parts {
-			index.WeightMap[p.Name] = names[i]
-			index.Metadata.TotalSize += p.size
-		}
+		index.add(names[i], parts)
 	}
+	return index.write(create, dir)
+}
+
+// index is the index file.
+type index struct {
+	Metadata struct {
+		TotalSize int64 `json:"total_size"`
+	} `json:"metadata"`
+	WeightMap map[string]string `json:"weight_map"`
+}
+
+func newIndex() *index { return &index{WeightMap: map[string]string{}} }
+
+// add adds what lies in a file.
+func (x *index) add(file string, parts []part) {
+	for _, p := range parts {
+		x.WeightMap[p.Name] = file
+		x.Metadata.TotalSize += p.size
+	}
+}
+
+func (x *index) write(create createTemp, dir string) error {
 	if err := syncDir(dir); err != nil { // the shards must have their names before the index says so
 		return err
 	}
-	text, err := json.MarshalIndent(index, "", "  ")
+	text, err := json.MarshalIndent(x, "", "  ")
 	if err != nil {
 		return err
 	}
