@@ -228,3 +228,47 @@ func TestQuantiseExtremes(t *testing.T) {
 		}
 	}
 }
+
+// TestScaleOfAnyLength: of a long group the scale fits all of it, and where numbers are weighed it fits the heavy ones.
+func TestScaleOfAnyLength(t *testing.T) {
+	rng := rand.New(rand.NewPCG(15, 16))
+	for _, f := range []Format{FormatInt8, FormatInt4} {
+		for _, n := range []int{1, 31, 64, 100} {
+			x, weight := normals(rng, n), make([]float32, n)
+			plain, heavy := 0.0, 0.0
+			for i := range weight {
+				weight[i] = 1
+				if i%8 == 0 {
+					weight[i] = 1000
+				}
+			}
+			for _, w := range [][]float32{nil, weight} {
+				q := make([]int8, n)
+				scale := f.Scale(x, w)
+				f.Round(q, x, scale)
+				sum, least := 0.0, math.Inf(1)
+				for i, v := range x {
+					d := float64(v) - float64(q[i])*float64(scale)
+					sum += float64(weight[i]) * d * d
+				}
+				for _, v := range int4Tries { // another scale is not better
+					if f == FormatInt4 && w != nil {
+						s := toBF16(math.Float32frombits(absMax(x, 0)) * v)
+						least = min(least, float64(quantErrors(x, w, s, -8, 7)))
+					}
+				}
+				if sum > least*1.0001 {
+					t.Errorf("format %d, %d numbers: error %g where %g can be had", f, n, sum, least)
+				}
+				if w == nil {
+					plain = sum
+				} else {
+					heavy = sum
+				}
+			}
+			if heavy > plain*1.0001 {
+				t.Errorf("format %d, %d numbers: weighed error %g, and %g for the scale that does not weigh", f, n, heavy, plain)
+			}
+		}
+	}
+}
