@@ -39,3 +39,23 @@ func putBF16(b []byte, v float32) {
 func getBF16(b []byte) float32 {
 	return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16)
 }
+
+// NarrowBF16 rounds src to bfloat16, to nearest even; NaN stays NaN.
+func NarrowBF16(dst []uint16, src []float32) {
+	sameLength("narrowing", len(dst), len(src))
+	for i, v := range src {
+		if v != v {
+			dst[i] = 0x7fc0
+			continue
+		}
+		dst[i] = uint16(math.Float32bits(toBF16(v)) >> 16)
+	}
+}
+
+// WidenBF16 gives bfloat16's as float32.
+func WidenBF16(dst []float32, src []uint16) {
+	sameLength("widening", len(dst), len(src))
+	for i, v := range src {
+		dst[i] = math.Float32frombits(uint32(v) << 16)
+	}
+}

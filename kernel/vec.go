@@ -124,12 +124,17 @@ func Softmax(x []float32, scale float32) (lse float32) {
 
 // ExpSum is the first half of Softmax: it sets x = e^(scale·x - top) with top = max(scale·x), and returns top and the new x's sum.
 func ExpSum(x []float32, scale float32) (top, sum float32) {
-	var l [lanes]float32
 	top = float32(scale * Max(x))
+	return top, expSum(x, scale, top)
+}
+
+// expSum sets x = e^(scale·x - top), and returns the new x's sum.
+func expSum(x []float32, scale, top float32) float32 {
+	var l [lanes]float32
 	n := expSumBlocks(x, &l, scale, top)
 	ExpScaled(x[n:], x[n:], scale, top)
 	addLanes(&l, x, n)
-	return top, reduce(&l)
+	return reduce(&l)
 }
 
 // SoftmaxBackward sets p = e^(scale·p - lse) and dp = p·(dp - mean)·scale: with p the scores before they are scaled, lse

@@ -21,7 +21,7 @@ import (
 	"sprat/tensor"
 )
 
-// Device implements device.Device.
+// Device implements device.Inference.
 type Device struct {
 	pool     *kernel.Pool
 	workers  []worker
@@ -50,6 +50,8 @@ type worker struct {
 	ws     *kernel.Workspace
 	scores []float32 // a run of keys of LatentAttention
 	head   headSpace
+	latent latentScratch
+	paged  pagedScratch
 	row    []float32
 	taken  []bool // [E]
 	chosen []int32
@@ -71,6 +73,9 @@ type jobs struct {
 	attnBackward  attentionBackwardJob
 	latent        latentJob
 	latentSum     latentSumJob
+	store         storeJob
+	pagedLatent   pagedLatent
+	paged         pagedAttention
 	route         routeJob
 	balance       balanceJob
 	routeBackward routeBackwardJob
@@ -90,7 +95,7 @@ type jobs struct {
 	activateRows  activateRowsJob
 }
 
-var _ device.Device = (*Device)(nil)
+var _ device.Inference = (*Device)(nil)
 
 // New makes a device of the given number of threads, the caller's among them; all cores where threads <= 0.
 func New(threads int) *Device {

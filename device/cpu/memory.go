@@ -29,7 +29,7 @@ func (d *Device) Alloc(rows, cols int, t tensor.DType) tensor.Mat {
 	return tensor.Mat{Mem: &memory{b}, Rows: rows, Cols: cols, Stride: cols, DType: t}
 }
 
-// slab is memory for weights: a mapping of large pages where the system has them. It is freed once no weight refers to it.
+// slab is memory for weights and pages: a mapping of large pages where the system has them. It is freed once nothing refers to it.
 type slab struct{ free []byte }
 
 const (

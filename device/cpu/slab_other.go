@@ -2,5 +2,5 @@
 
 package cpu
 
-// newSlab has none: weights are on the heap.
+// newSlab has none: memory is the heap's.
 func newSlab(int) *slab { return nil }

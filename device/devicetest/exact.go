@@ -27,6 +27,12 @@ var exact = []struct {
 	{"ignored targets", ignoredTargets},
 	{"no rows", noRows},
 	{"wrong shapes", wrongShapes},
+	{"pages against the equation", everyPagedCase(pagedReference)},
+	{"pages and chunks", everyPagedCase(pagedContiguous)},
+	{"contexts together", everyPagedCase(pagedTogether)},
+	{"copied pages", everyPagedCase(pagedCopies)},
+	{"both forms over pages", pagedForms},
+	{"wrong shapes of pages", pagedShapes},
 }
 
 // f32 and i32 put values onto the device.

@@ -97,6 +97,7 @@ func operations(s sizes) []*operation {
 	}
 	ops = append(ops, g.routes()...)
 	ops = append(ops, g.weightOperations()...)
+	ops = append(ops, g.pagedOperations()...)
 	for _, o := range ops {
 		o.samples = s.samples
 	}

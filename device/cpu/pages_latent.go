@@ -1,0 +1,333 @@
+package cpu
+
+import (
+	"fmt"
+
+	"sprat/device"
+	"sprat/kernel"
+	"sprat/tensor"
+)
+
+// PagedLatentAttention takes its keys in runs of runKeys at absolute positions. Each run has a softmax of its own; the runs' sums are
+// then merged, the first run first. A unit of work is a run whose pages are the same for some contexts, with all of their rows;
+// what a row gets is the same whoever shares a unit with it, and whichever worker takes it.
+const runKeys = kernel.BlockKeys
+
+// sumsSpace is how many elements of sums of runs may wait to be merged; rows beyond it wait for the next round.
+const sumsSpace = 4 << 20
+
+// latentRow is one row's part of a unit.
+type latentRow struct {
+	t    int // row of the step
+	keys int // of the run that it sees
+	sums int // which of the round's sums; -1 where the run is the row's only one
+}
+
+// latentUnit is a run of keys with the rows that see it.
+type latentUnit struct {
+	run   int
+	keys  int // the most that a row sees
+	table []int32
+	rows  []latentRow
+	count int
+}
+
+// latentShare is a share of a unit: (row, group of heads) pairs [lo, hi).
+type latentShare struct{ unit, lo, hi int }
+
+// pagedLatent is PagedLatentAttention's state.
+type pagedLatent struct {
+	dev       *Device
+	h         device.Heads
+	prec      kernel.Precision
+	p         *pages
+	layer     int
+	oC, qC, q matrix
+	contexts  []device.Context // of this round
+	groups    int              // of heads
+	units     []latentUnit
+	unitOf    []int // of each run of each context
+	rows      []latentRow
+	shares    []latentShare
+	merges    []latentMerge
+	sums      []kernel.Sums
+	space     []float32
+	merge     latentMergeJob
+}
+
+// latentMerge is a row with more than one run: its sums [first, first + runs·groups), a run's after another's.
+type latentMerge struct{ t, first, runs int }
+
+// latentScratch is a worker's.
+type latentScratch struct {
+	queries kernel.Queries
+	sums    kernel.Sums
+	keys    kernel.Keys
+	floats  []float32
+	halves  []uint16
+}
+
+// PagedLatentAttention implements device.Inference.
+func (d *Device) PagedLatentAttention(oC, qC, q tensor.Mat, src device.Pages, layer int, contexts []device.Context, h device.Heads) {
+	const op = "PagedLatentAttention"
+	wantHeads(op, h)
+	p := pagesOf(op, src, layer)
+	if h.C != p.C || h.R != p.R {
+		panic(fmt.Sprintf("cpu: %s: heads of %d + %d for pages of %d + %d", op, h.C, h.R, p.C, p.R))
+	}
+	want(op, "q", q, q.Rows, h.H*(h.N+h.R))
+	want(op, "qC", qC, q.Rows, h.H*h.C)
+	want(op, "oC", oC, q.Rows, h.H*h.C)
+	p.wantContexts(op, contexts, q.Rows)
+	j := &d.jobs.pagedLatent
+	j.dev, j.h, j.prec, j.p, j.layer, j.oC, j.qC, j.q = d, h, precision(h.Precision.Core()), p, layer, view(oC), view(qC), view(q)
+	j.groups = (h.H + kernel.QueryLanes - 1) / kernel.QueryLanes
+	d.reserveLatent(j)
+	j.contexts = j.contexts[:0]
+	for space, i := 0, 0; i < len(contexts); i++ {
+		c := contexts[i]
+		for c.Rows > 0 {
+			n, need := j.fits(c, sumsSpace-space)
+			if n == 0 && space > 0 {
+				j.round()
+				j.contexts, space = j.contexts[:0], 0
+				continue
+			}
+			n = max(n, 1)
+			j.contexts = append(j.contexts, device.Context{First: c.First, Rows: n, Past: c.Past, Table: c.Table})
+			c.First, c.Rows, c.Past = c.First+n, c.Rows-n, c.Past+n
+			space += need
+		}
+	}
+	j.round()
+	clear(j.contexts)
+}
+
+// sumsOf is the elements of a row's sums, at a position.
+func (j *pagedLatent) sumsOf(position int) int {
+	runs := position/runKeys + 1
+	if runs == 1 {
+		return 0
+	}
+	return runs * j.groups * kernel.QueryLanes * kernel.SumsWidth(j.h.C)
+}
+
+// fits is how many of c's rows have sums that fit the space, and what they take.
+func (j *pagedLatent) fits(c device.Context, space int) (n, need int) {
+	for n < c.Rows {
+		more := j.sumsOf(c.Past + n)
+		if need+more > space {
+			break
+		}
+		n, need = n+1, need+more
+	}
+	return n, need
+}
+
+func (d *Device) reserveLatent(j *pagedLatent) {
+	p := j.p
+	for i := range d.workers {
+		w := &d.workers[i].latent
+		w.queries.Reset(j.prec, kernel.QueryLanes, p.width())
+		w.sums.Reset(p.C, nil)
+		switch {
+		case !kernel.KeysInPlace(j.prec):
+			grow(&w.floats, runKeys*p.width())
+			w.keys.Reserve(j.prec, runKeys, p.width(), p.C)
+		case p.Format != device.PagesBF16:
+			grow(&w.halves, (runKeys+1)*p.halvesRow())
+		}
+	}
+}
+
+// round does the contexts in j.contexts.
+func (j *pagedLatent) round() {
+	j.plan()
+	j.dev.pool.Run(j, len(j.shares))
+	j.merge.pagedLatent = j
+	j.merge.span = spanOf(len(j.merges)*j.groups, runKeys*kernel.QueryLanes)
+	j.dev.pool.Run(&j.merge, j.merge.parts())
+	for i := range j.units {
+		j.units[i].table = nil
+	}
+}
+
+// plan finds the round's units and their rows, and cuts them into parts.
+func (j *pagedLatent) plan() {
+	j.units, j.unitOf, j.merges = j.units[:0], j.unitOf[:0], j.merges[:0]
+	total := 0
+	for _, c := range j.contexts {
+		for run := range (c.Past + c.Rows + runKeys - 1) / runKeys {
+			u := j.unit(c, run)
+			j.unitOf = append(j.unitOf, u)
+			n := c.Rows - max(0, run*runKeys-c.Past)
+			j.units[u].count += n
+			total += n
+		}
+	}
+	grow(&j.rows, total)
+	for u, at := 0, 0; u < len(j.units); u++ {
+		j.units[u].rows, at = j.rows[at:at:at+j.units[u].count], at+j.units[u].count
+	}
+	j.fill()
+	j.cut()
+}
+
+// unit is the number of the unit for a run of a context.
+func (j *pagedLatent) unit(c device.Context, run int) int {
+	keys := min(runKeys, c.Past+c.Rows-run*runKeys)
+	first := run * runKeys / j.p.Rows
+	table := c.Table[first : (run*runKeys+keys-1)/j.p.Rows+1]
+	mark := &j.p.unitMark[table[0]]
+	if u := int(*mark); u < len(j.units) && j.units[u].run == run && sameStart(j.units[u].table, table) {
+		unit := &j.units[u]
+		if len(table) > len(unit.table) {
+			unit.table = table
+		}
+		unit.keys = max(unit.keys, keys)
+		return u
+	}
+	*mark = int32(len(j.units))
+	j.units = append(j.units, latentUnit{run: run, keys: keys, table: table})
+	return int(*mark)
+}
+
+// sameStart tells whether one table begins with the other.
+func sameStart(a, b []int32) bool {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// fill gives the units their rows, and the rows their sums.
+func (j *pagedLatent) fill() {
+	sums, at := 0, 0
+	for _, c := range j.contexts {
+		for i := range c.Rows {
+			position := c.Past + i
+			runs := position/runKeys + 1
+			for run := range runs {
+				r := latentRow{c.First + i, min(runKeys, position+1-run*runKeys), -1}
+				if runs > 1 {
+					r.sums = sums + run*j.groups
+				}
+				unit := &j.units[j.unitOf[at+run]]
+				unit.rows = append(unit.rows, r)
+			}
+			if runs > 1 {
+				j.merges = append(j.merges, latentMerge{c.First + i, sums, runs})
+				sums += runs * j.groups
+			}
+		}
+		at += (c.Past + c.Rows + runKeys - 1) / runKeys
+	}
+	grow(&j.sums, sums)
+	grow(&j.space, sums*kernel.QueryLanes*kernel.SumsWidth(j.h.C))
+}
+
+// cut cuts units so that all workers have work.
+func (j *pagedLatent) cut() {
+	total := 0
+	for i := range j.units {
+		total += j.units[i].keys * len(j.units[i].rows) * j.groups
+	}
+	const perWorker, least = 4, runKeys / 2
+	part := max(least, total/(perWorker*j.dev.Threads()))
+	j.shares = j.shares[:0]
+	for u := range j.units {
+		pairs := len(j.units[u].rows) * j.groups
+		n := min(pairs, (j.units[u].keys*pairs+part-1)/part)
+		for i := range n {
+			j.shares = append(j.shares, latentShare{u, i * pairs / n, (i + 1) * pairs / n})
+		}
+	}
+}
+
+// Do computes a part.
+func (j *pagedLatent) Do(worker, part int) {
+	t, w, ws := j.shares[part], &j.dev.workers[worker].latent, j.dev.workers[worker].ws
+	unit := &j.units[t.unit]
+	j.keys(w, unit)
+	for pair := t.lo; pair < t.hi; pair++ {
+		row, group := unit.rows[pair/j.groups], pair%j.groups
+		j.queries(&w.queries, row.t, group)
+		s := &w.sums
+		var space []float32
+		if row.sums >= 0 {
+			s = &j.sums[row.sums+group]
+			n := kernel.QueryLanes * kernel.SumsWidth(j.h.C)
+			space = j.space[(row.sums+group)*n:][:n]
+		}
+		s.Reset(j.h.C, space)
+		ws.Attend(s, &w.queries, &w.keys, j.h.Scale, row.keys, 0)
+		if row.sums < 0 {
+			j.out(s, row.t, group)
+		}
+	}
+}
+
+// queries packs a group of heads of row t: [qC | q_rope], as the pages' rows have them.
+func (j *pagedLatent) queries(q *kernel.Queries, t, group int) {
+	h, first := j.h, group*kernel.QueryLanes
+	q.Reset(j.prec, min(kernel.QueryLanes, h.H-first), j.p.width())
+	q.Set(0, h.C, j.qC.row(t)[first*h.C:], h.C)
+	if h.R > 0 {
+		q.Set(j.p.c, h.R, j.q.row(t)[first*(h.N+h.R)+h.N:], h.N+h.R)
+	}
+}
+
+// keys gathers a unit's keys.
+func (j *pagedLatent) keys(w *latentScratch, unit *latentUnit) {
+	p, first := j.p, unit.run*runKeys%j.p.Rows
+	at := func(i int) int { return p.of(j.layer, unit.table, first+i) }
+	switch {
+	case !kernel.KeysInPlace(j.prec):
+		for i := range unit.keys {
+			p.widen(w.floats[i*p.width():], at(i))
+		}
+		w.keys.Pack(j.prec, unit.keys, p.width(), p.C, w.floats, p.width(), w.floats, p.width())
+	case p.Format == device.PagesBF16:
+		w.keys.InPlace(j.prec, p.width(), p.C, p.halves, p.zero/2)
+		for i := range unit.keys {
+			w.keys.Place(at(i)/2, at(i)/2)
+		}
+	default:
+		size := p.halvesRow()
+		clear(w.halves[runKeys*size:])
+		w.keys.InPlace(j.prec, p.width(), p.C, w.halves, runKeys*size)
+		for i := range unit.keys {
+			p.narrow(w.halves[i*size:][:size], at(i))
+			w.keys.Place(i*size, i*size)
+		}
+	}
+}
+
+// out writes a group's outputs of row t.
+func (j *pagedLatent) out(s *kernel.Sums, t, group int) {
+	first := group * kernel.QueryLanes
+	for i := range min(kernel.QueryLanes, j.h.H-first) {
+		s.Value(j.oC.row(t)[(first+i)*j.h.C:][:j.h.C], i)
+	}
+}
+
+// latentMergeJob merges runs: a part is some (row, group of heads) pairs.
+type latentMergeJob struct {
+	span
+	*pagedLatent
+}
+
+// Do does one part's pairs.
+func (j *latentMergeJob) Do(_, part int) {
+	lo, hi := j.of(part)
+	for pair := lo; pair < hi; pair++ {
+		m, group := j.merges[pair/j.groups], pair%j.groups
+		s := &j.sums[m.first+group]
+		for run := 1; run < m.runs; run++ {
+			s.Merge(&j.sums[m.first+run*j.groups+group])
+		}
+		j.out(s, m.t, group)
+	}
+}
