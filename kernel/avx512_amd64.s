@@ -10217,6 +10217,4443 @@ loop:
 	VZEROUPPER
 	RET
 
+// func weightInt81AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·weightInt81AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), BX
+	MOVQ         (BX), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	XORQ         DX, DX
+	MOVL         $0xffff0000, SI
+	VPBROADCASTD SI, Z0
+	VMOVDQA32    Z0, Z31
+	SUBQ         $0x02, AX
+	JL           last
+
+loop:
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  36(BX)(DX*1), Z0
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z25
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPDPBUSD.BCST 8(BX)(DX*1), Z24, Z0
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z25
+	VPDPBUSD.BCST 12(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4416(CX)
+	VMOVDQU32     320(CX), Z24
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	PREFETCHT0    4480(CX)
+	VMOVDQU32     384(CX), Z25
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4544(CX)
+	VMOVDQU32     448(CX), Z24
+	VPDPBUSD.BCST 24(BX)(DX*1), Z24, Z0
+	PREFETCHT0    4608(CX)
+	VMOVDQU32     512(CX), Z25
+	VPDPBUSD.BCST 28(BX)(DX*1), Z25, Z0
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VPBROADCASTD  80(BX)(DX*1), Z0
+	PREFETCHT0    4672(CX)
+	VMOVDQU32     576(CX), Z24
+	VPDPBUSD.BCST 44(BX)(DX*1), Z24, Z0
+	PREFETCHT0    4736(CX)
+	VMOVDQU32     640(CX), Z25
+	VPDPBUSD.BCST 48(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4800(CX)
+	VMOVDQU32     704(CX), Z24
+	VPDPBUSD.BCST 52(BX)(DX*1), Z24, Z0
+	PREFETCHT0    4864(CX)
+	VMOVDQU32     768(CX), Z25
+	VPDPBUSD.BCST 56(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4928(CX)
+	VMOVDQU32     832(CX), Z24
+	VPDPBUSD.BCST 60(BX)(DX*1), Z24, Z0
+	PREFETCHT0    4992(CX)
+	VMOVDQU32     896(CX), Z25
+	VPDPBUSD.BCST 64(BX)(DX*1), Z25, Z0
+	PREFETCHT0    5056(CX)
+	VMOVDQU32     960(CX), Z24
+	VPDPBUSD.BCST 68(BX)(DX*1), Z24, Z0
+	PREFETCHT0    5120(CX)
+	VMOVDQU32     1024(CX), Z25
+	VPDPBUSD.BCST 72(BX)(DX*1), Z25, Z0
+	VPANDD        Z31, Z28, Z29
+	VMULPS.BCST   76(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	ADDQ          $0x00000440, CX
+	ADDQ          $0x58, DX
+	SUBQ          $0x02, AX
+	JGE           loop
+
+last:
+	CMPQ          AX, $-2
+	JE            done
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  36(BX)(DX*1), Z0
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z25
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPDPBUSD.BCST 8(BX)(DX*1), Z24, Z0
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z25
+	VPDPBUSD.BCST 12(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4416(CX)
+	VMOVDQU32     320(CX), Z24
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	PREFETCHT0    4480(CX)
+	VMOVDQU32     384(CX), Z25
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4544(CX)
+	VMOVDQU32     448(CX), Z24
+	VPDPBUSD.BCST 24(BX)(DX*1), Z24, Z0
+	PREFETCHT0    4608(CX)
+	VMOVDQU32     512(CX), Z25
+	VPDPBUSD.BCST 28(BX)(DX*1), Z25, Z0
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightInt41AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·weightInt41AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), BX
+	MOVQ         (BX), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	XORQ         DX, DX
+	MOVL         $0x0f0f0f0f, SI
+	VPBROADCASTD SI, Z0
+	VMOVDQA32    Z0, Z30
+	MOVL         $0xffff0000, SI
+	VPBROADCASTD SI, Z0
+	VMOVDQA32    Z0, Z31
+	SUBQ         $0x02, AX
+	JL           last
+
+loop:
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  40(BX)(DX*1), Z0
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 8(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 12(BX)(DX*1), Z27, Z0
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 24(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 28(BX)(DX*1), Z27, Z0
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VPBROADCASTD  84(BX)(DX*1), Z0
+	PREFETCHT0    4416(CX)
+	VMOVDQU32     320(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 44(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 48(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4480(CX)
+	VMOVDQU32     384(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 52(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 56(BX)(DX*1), Z27, Z0
+	PREFETCHT0    4544(CX)
+	VMOVDQU32     448(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 60(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 64(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4608(CX)
+	VMOVDQU32     512(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 68(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 72(BX)(DX*1), Z27, Z0
+	VPANDD        Z31, Z28, Z29
+	VMULPS.BCST   76(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	ADDQ          $0x00000240, CX
+	ADDQ          $0x58, DX
+	SUBQ          $0x02, AX
+	JGE           loop
+
+last:
+	CMPQ          AX, $-2
+	JE            done
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  40(BX)(DX*1), Z0
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 8(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 12(BX)(DX*1), Z27, Z0
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 24(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 28(BX)(DX*1), Z27, Z0
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightBF161AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightBF161AVX512(SB), NOSPLIT, $0-53
+	MOVQ   n+0(FP), AX
+	MOVQ   w+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   off+24(FP), BX
+	MOVQ   (BX), BX
+	ADDQ   DX, BX
+	VPXORD Z16, Z16, Z16
+	XORQ   DX, DX
+	CMPQ   AX, $0x04
+	JL     rest
+
+loop:
+	PREFETCHT0   4096(CX)
+	VMOVUPS      (CX), Z24
+	VBROADCASTSS (BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	PREFETCHT0   4160(CX)
+	VMOVUPS      64(CX), Z24
+	VBROADCASTSS 4(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	PREFETCHT0   4224(CX)
+	VMOVUPS      128(CX), Z24
+	VBROADCASTSS 8(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	PREFETCHT0   4288(CX)
+	VMOVUPS      192(CX), Z24
+	VBROADCASTSS 12(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, AX
+	CMPQ         AX, $0x04
+	JGE          loop
+
+rest:
+	TESTQ AX, AX
+	JZ    done
+
+one:
+	PREFETCHT0   4096(CX)
+	VMOVUPS      (CX), Z24
+	VBROADCASTSS (BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, AX
+	JNZ          one
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightF321AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightF321AVX512(SB), NOSPLIT, $0-53
+	MOVQ   n+0(FP), AX
+	MOVQ   w+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   off+24(FP), BX
+	MOVQ   (BX), BX
+	ADDQ   DX, BX
+	VPXORD Z16, Z16, Z16
+	XORQ   DX, DX
+	CMPQ   AX, $0x04
+	JL     rest
+
+loop:
+	PREFETCHT0       4096(CX)
+	VMOVUPS          (CX), Z24
+	VFMADD231PS.BCST (BX)(DX*1), Z24, Z16
+	PREFETCHT0       4160(CX)
+	VMOVUPS          64(CX), Z24
+	VFMADD231PS.BCST 4(BX)(DX*1), Z24, Z16
+	PREFETCHT0       4224(CX)
+	VMOVUPS          128(CX), Z24
+	VFMADD231PS.BCST 8(BX)(DX*1), Z24, Z16
+	PREFETCHT0       4288(CX)
+	VMOVUPS          192(CX), Z24
+	VFMADD231PS.BCST 12(BX)(DX*1), Z24, Z16
+	ADDQ             $0x00000100, CX
+	ADDQ             $0x10, DX
+	SUBQ             $0x04, AX
+	CMPQ             AX, $0x04
+	JGE              loop
+
+rest:
+	TESTQ AX, AX
+	JZ    done
+
+one:
+	PREFETCHT0       4096(CX)
+	VMOVUPS          (CX), Z24
+	VFMADD231PS.BCST (BX)(DX*1), Z24, Z16
+	ADDQ             $0x00000040, CX
+	ADDQ             $0x04, DX
+	SUBQ             $0x01, AX
+	JNZ              one
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightFP81AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, CMOV, MMX+
+TEXT ·weightFP81AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), BX
+	MOVQ         (BX), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	XORQ         DX, DX
+	VMOVDQU32    e4m3Low<>+0(SB), Z26
+	VMOVDQU32    e4m3Low<>+64(SB), Z27
+	VMOVDQU32    e4m3High<>+0(SB), Z28
+	VMOVDQU32    e4m3High<>+64(SB), Z29
+	MOVL         $0x80808080, SI
+	VPBROADCASTD SI, Z1
+	VMOVDQA32    Z1, Z30
+
+block:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z8, Z8, Z8
+	MOVQ    CX, DI
+	ADDQ    $0x40, CX
+	MOVQ    $0x00000020, SI
+	CMPQ    AX, SI
+	CMOVQLT AX, SI
+	SUBQ    SI, AX
+
+loop:
+	PREFETCHT0   4096(CX)
+	VMOVDQU32    (CX), Z31
+	VMOVDQA32    Z31, Z24
+	VMOVDQA32    Z31, Z25
+	VPERMI2B     Z27, Z26, Z24
+	VPERMI2B     Z29, Z28, Z25
+	VPTERNLOGD   $0xf8, Z30, Z31, Z25
+	VPUNPCKLBW   Z25, Z24, Z31
+	VPUNPCKHBW   Z25, Z24, Z25
+	VBROADCASTSD (BX)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc0
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc0
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, DX
+	DECQ         SI
+	JNZ          loop
+	VMOVUPS      (DI), Z24
+	VSHUFPS      $0x88, Z8, Z0, Z25
+	VSHUFPS      $0xdd, Z8, Z0, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z16, Z16
+	TESTQ        AX, AX
+	JNZ          block
+	MOVL         mask+48(FP), AX
+	KMOVW        AX, K1
+	MOVQ         c+32(FP), CX
+	MOVQ         ldc+40(FP), DX
+	SHLQ         $0x02, DX
+	MOVB         add+52(FP), AL
+	TESTB        AL, AL
+	JZ           store
+	MOVQ         CX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z16, Z16
+	ADDQ         DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+DATA e4m3Low<>+0(SB)/1, $0x00
+DATA e4m3Low<>+1(SB)/1, $0x00
+DATA e4m3Low<>+2(SB)/1, $0x80
+DATA e4m3Low<>+3(SB)/1, $0xc0
+DATA e4m3Low<>+4(SB)/1, $0x00
+DATA e4m3Low<>+5(SB)/1, $0x20
+DATA e4m3Low<>+6(SB)/1, $0x40
+DATA e4m3Low<>+7(SB)/1, $0x60
+DATA e4m3Low<>+8(SB)/1, $0x80
+DATA e4m3Low<>+9(SB)/1, $0x90
+DATA e4m3Low<>+10(SB)/1, $0xa0
+DATA e4m3Low<>+11(SB)/1, $0xb0
+DATA e4m3Low<>+12(SB)/1, $0xc0
+DATA e4m3Low<>+13(SB)/1, $0xd0
+DATA e4m3Low<>+14(SB)/1, $0xe0
+DATA e4m3Low<>+15(SB)/1, $0xf0
+DATA e4m3Low<>+16(SB)/1, $0x00
+DATA e4m3Low<>+17(SB)/1, $0x10
+DATA e4m3Low<>+18(SB)/1, $0x20
+DATA e4m3Low<>+19(SB)/1, $0x30
+DATA e4m3Low<>+20(SB)/1, $0x40
+DATA e4m3Low<>+21(SB)/1, $0x50
+DATA e4m3Low<>+22(SB)/1, $0x60
+DATA e4m3Low<>+23(SB)/1, $0x70
+DATA e4m3Low<>+24(SB)/1, $0x80
+DATA e4m3Low<>+25(SB)/1, $0x90
+DATA e4m3Low<>+26(SB)/1, $0xa0
+DATA e4m3Low<>+27(SB)/1, $0xb0
+DATA e4m3Low<>+28(SB)/1, $0xc0
+DATA e4m3Low<>+29(SB)/1, $0xd0
+DATA e4m3Low<>+30(SB)/1, $0xe0
+DATA e4m3Low<>+31(SB)/1, $0xf0
+DATA e4m3Low<>+32(SB)/1, $0x00
+DATA e4m3Low<>+33(SB)/1, $0x10
+DATA e4m3Low<>+34(SB)/1, $0x20
+DATA e4m3Low<>+35(SB)/1, $0x30
+DATA e4m3Low<>+36(SB)/1, $0x40
+DATA e4m3Low<>+37(SB)/1, $0x50
+DATA e4m3Low<>+38(SB)/1, $0x60
+DATA e4m3Low<>+39(SB)/1, $0x70
+DATA e4m3Low<>+40(SB)/1, $0x80
+DATA e4m3Low<>+41(SB)/1, $0x90
+DATA e4m3Low<>+42(SB)/1, $0xa0
+DATA e4m3Low<>+43(SB)/1, $0xb0
+DATA e4m3Low<>+44(SB)/1, $0xc0
+DATA e4m3Low<>+45(SB)/1, $0xd0
+DATA e4m3Low<>+46(SB)/1, $0xe0
+DATA e4m3Low<>+47(SB)/1, $0xf0
+DATA e4m3Low<>+48(SB)/1, $0x00
+DATA e4m3Low<>+49(SB)/1, $0x10
+DATA e4m3Low<>+50(SB)/1, $0x20
+DATA e4m3Low<>+51(SB)/1, $0x30
+DATA e4m3Low<>+52(SB)/1, $0x40
+DATA e4m3Low<>+53(SB)/1, $0x50
+DATA e4m3Low<>+54(SB)/1, $0x60
+DATA e4m3Low<>+55(SB)/1, $0x70
+DATA e4m3Low<>+56(SB)/1, $0x80
+DATA e4m3Low<>+57(SB)/1, $0x90
+DATA e4m3Low<>+58(SB)/1, $0xa0
+DATA e4m3Low<>+59(SB)/1, $0xb0
+DATA e4m3Low<>+60(SB)/1, $0xc0
+DATA e4m3Low<>+61(SB)/1, $0xd0
+DATA e4m3Low<>+62(SB)/1, $0xe0
+DATA e4m3Low<>+63(SB)/1, $0xf0
+DATA e4m3Low<>+64(SB)/1, $0x00
+DATA e4m3Low<>+65(SB)/1, $0x10
+DATA e4m3Low<>+66(SB)/1, $0x20
+DATA e4m3Low<>+67(SB)/1, $0x30
+DATA e4m3Low<>+68(SB)/1, $0x40
+DATA e4m3Low<>+69(SB)/1, $0x50
+DATA e4m3Low<>+70(SB)/1, $0x60
+DATA e4m3Low<>+71(SB)/1, $0x70
+DATA e4m3Low<>+72(SB)/1, $0x80
+DATA e4m3Low<>+73(SB)/1, $0x90
+DATA e4m3Low<>+74(SB)/1, $0xa0
+DATA e4m3Low<>+75(SB)/1, $0xb0
+DATA e4m3Low<>+76(SB)/1, $0xc0
+DATA e4m3Low<>+77(SB)/1, $0xd0
+DATA e4m3Low<>+78(SB)/1, $0xe0
+DATA e4m3Low<>+79(SB)/1, $0xf0
+DATA e4m3Low<>+80(SB)/1, $0x00
+DATA e4m3Low<>+81(SB)/1, $0x10
+DATA e4m3Low<>+82(SB)/1, $0x20
+DATA e4m3Low<>+83(SB)/1, $0x30
+DATA e4m3Low<>+84(SB)/1, $0x40
+DATA e4m3Low<>+85(SB)/1, $0x50
+DATA e4m3Low<>+86(SB)/1, $0x60
+DATA e4m3Low<>+87(SB)/1, $0x70
+DATA e4m3Low<>+88(SB)/1, $0x80
+DATA e4m3Low<>+89(SB)/1, $0x90
+DATA e4m3Low<>+90(SB)/1, $0xa0
+DATA e4m3Low<>+91(SB)/1, $0xb0
+DATA e4m3Low<>+92(SB)/1, $0xc0
+DATA e4m3Low<>+93(SB)/1, $0xd0
+DATA e4m3Low<>+94(SB)/1, $0xe0
+DATA e4m3Low<>+95(SB)/1, $0xf0
+DATA e4m3Low<>+96(SB)/1, $0x00
+DATA e4m3Low<>+97(SB)/1, $0x10
+DATA e4m3Low<>+98(SB)/1, $0x20
+DATA e4m3Low<>+99(SB)/1, $0x30
+DATA e4m3Low<>+100(SB)/1, $0x40
+DATA e4m3Low<>+101(SB)/1, $0x50
+DATA e4m3Low<>+102(SB)/1, $0x60
+DATA e4m3Low<>+103(SB)/1, $0x70
+DATA e4m3Low<>+104(SB)/1, $0x80
+DATA e4m3Low<>+105(SB)/1, $0x90
+DATA e4m3Low<>+106(SB)/1, $0xa0
+DATA e4m3Low<>+107(SB)/1, $0xb0
+DATA e4m3Low<>+108(SB)/1, $0xc0
+DATA e4m3Low<>+109(SB)/1, $0xd0
+DATA e4m3Low<>+110(SB)/1, $0xe0
+DATA e4m3Low<>+111(SB)/1, $0xf0
+DATA e4m3Low<>+112(SB)/1, $0x00
+DATA e4m3Low<>+113(SB)/1, $0x10
+DATA e4m3Low<>+114(SB)/1, $0x20
+DATA e4m3Low<>+115(SB)/1, $0x30
+DATA e4m3Low<>+116(SB)/1, $0x40
+DATA e4m3Low<>+117(SB)/1, $0x50
+DATA e4m3Low<>+118(SB)/1, $0x60
+DATA e4m3Low<>+119(SB)/1, $0x70
+DATA e4m3Low<>+120(SB)/1, $0x80
+DATA e4m3Low<>+121(SB)/1, $0x90
+DATA e4m3Low<>+122(SB)/1, $0xa0
+DATA e4m3Low<>+123(SB)/1, $0xb0
+DATA e4m3Low<>+124(SB)/1, $0xc0
+DATA e4m3Low<>+125(SB)/1, $0xd0
+DATA e4m3Low<>+126(SB)/1, $0xe0
+DATA e4m3Low<>+127(SB)/1, $0xc0
+GLOBL e4m3Low<>(SB), RODATA|NOPTR, $128
+
+DATA e4m3High<>+0(SB)/1, $0x00
+DATA e4m3High<>+1(SB)/1, $0x3b
+DATA e4m3High<>+2(SB)/1, $0x3b
+DATA e4m3High<>+3(SB)/1, $0x3b
+DATA e4m3High<>+4(SB)/1, $0x3c
+DATA e4m3High<>+5(SB)/1, $0x3c
+DATA e4m3High<>+6(SB)/1, $0x3c
+DATA e4m3High<>+7(SB)/1, $0x3c
+DATA e4m3High<>+8(SB)/1, $0x3c
+DATA e4m3High<>+9(SB)/1, $0x3c
+DATA e4m3High<>+10(SB)/1, $0x3c
+DATA e4m3High<>+11(SB)/1, $0x3c
+DATA e4m3High<>+12(SB)/1, $0x3c
+DATA e4m3High<>+13(SB)/1, $0x3c
+DATA e4m3High<>+14(SB)/1, $0x3c
+DATA e4m3High<>+15(SB)/1, $0x3c
+DATA e4m3High<>+16(SB)/1, $0x3d
+DATA e4m3High<>+17(SB)/1, $0x3d
+DATA e4m3High<>+18(SB)/1, $0x3d
+DATA e4m3High<>+19(SB)/1, $0x3d
+DATA e4m3High<>+20(SB)/1, $0x3d
+DATA e4m3High<>+21(SB)/1, $0x3d
+DATA e4m3High<>+22(SB)/1, $0x3d
+DATA e4m3High<>+23(SB)/1, $0x3d
+DATA e4m3High<>+24(SB)/1, $0x3d
+DATA e4m3High<>+25(SB)/1, $0x3d
+DATA e4m3High<>+26(SB)/1, $0x3d
+DATA e4m3High<>+27(SB)/1, $0x3d
+DATA e4m3High<>+28(SB)/1, $0x3d
+DATA e4m3High<>+29(SB)/1, $0x3d
+DATA e4m3High<>+30(SB)/1, $0x3d
+DATA e4m3High<>+31(SB)/1, $0x3d
+DATA e4m3High<>+32(SB)/1, $0x3e
+DATA e4m3High<>+33(SB)/1, $0x3e
+DATA e4m3High<>+34(SB)/1, $0x3e
+DATA e4m3High<>+35(SB)/1, $0x3e
+DATA e4m3High<>+36(SB)/1, $0x3e
+DATA e4m3High<>+37(SB)/1, $0x3e
+DATA e4m3High<>+38(SB)/1, $0x3e
+DATA e4m3High<>+39(SB)/1, $0x3e
+DATA e4m3High<>+40(SB)/1, $0x3e
+DATA e4m3High<>+41(SB)/1, $0x3e
+DATA e4m3High<>+42(SB)/1, $0x3e
+DATA e4m3High<>+43(SB)/1, $0x3e
+DATA e4m3High<>+44(SB)/1, $0x3e
+DATA e4m3High<>+45(SB)/1, $0x3e
+DATA e4m3High<>+46(SB)/1, $0x3e
+DATA e4m3High<>+47(SB)/1, $0x3e
+DATA e4m3High<>+48(SB)/1, $0x3f
+DATA e4m3High<>+49(SB)/1, $0x3f
+DATA e4m3High<>+50(SB)/1, $0x3f
+DATA e4m3High<>+51(SB)/1, $0x3f
+DATA e4m3High<>+52(SB)/1, $0x3f
+DATA e4m3High<>+53(SB)/1, $0x3f
+DATA e4m3High<>+54(SB)/1, $0x3f
+DATA e4m3High<>+55(SB)/1, $0x3f
+DATA e4m3High<>+56(SB)/1, $0x3f
+DATA e4m3High<>+57(SB)/1, $0x3f
+DATA e4m3High<>+58(SB)/1, $0x3f
+DATA e4m3High<>+59(SB)/1, $0x3f
+DATA e4m3High<>+60(SB)/1, $0x3f
+DATA e4m3High<>+61(SB)/1, $0x3f
+DATA e4m3High<>+62(SB)/1, $0x3f
+DATA e4m3High<>+63(SB)/1, $0x3f
+DATA e4m3High<>+64(SB)/1, $0x40
+DATA e4m3High<>+65(SB)/1, $0x40
+DATA e4m3High<>+66(SB)/1, $0x40
+DATA e4m3High<>+67(SB)/1, $0x40
+DATA e4m3High<>+68(SB)/1, $0x40
+DATA e4m3High<>+69(SB)/1, $0x40
+DATA e4m3High<>+70(SB)/1, $0x40
+DATA e4m3High<>+71(SB)/1, $0x40
+DATA e4m3High<>+72(SB)/1, $0x40
+DATA e4m3High<>+73(SB)/1, $0x40
+DATA e4m3High<>+74(SB)/1, $0x40
+DATA e4m3High<>+75(SB)/1, $0x40
+DATA e4m3High<>+76(SB)/1, $0x40
+DATA e4m3High<>+77(SB)/1, $0x40
+DATA e4m3High<>+78(SB)/1, $0x40
+DATA e4m3High<>+79(SB)/1, $0x40
+DATA e4m3High<>+80(SB)/1, $0x41
+DATA e4m3High<>+81(SB)/1, $0x41
+DATA e4m3High<>+82(SB)/1, $0x41
+DATA e4m3High<>+83(SB)/1, $0x41
+DATA e4m3High<>+84(SB)/1, $0x41
+DATA e4m3High<>+85(SB)/1, $0x41
+DATA e4m3High<>+86(SB)/1, $0x41
+DATA e4m3High<>+87(SB)/1, $0x41
+DATA e4m3High<>+88(SB)/1, $0x41
+DATA e4m3High<>+89(SB)/1, $0x41
+DATA e4m3High<>+90(SB)/1, $0x41
+DATA e4m3High<>+91(SB)/1, $0x41
+DATA e4m3High<>+92(SB)/1, $0x41
+DATA e4m3High<>+93(SB)/1, $0x41
+DATA e4m3High<>+94(SB)/1, $0x41
+DATA e4m3High<>+95(SB)/1, $0x41
+DATA e4m3High<>+96(SB)/1, $0x42
+DATA e4m3High<>+97(SB)/1, $0x42
+DATA e4m3High<>+98(SB)/1, $0x42
+DATA e4m3High<>+99(SB)/1, $0x42
+DATA e4m3High<>+100(SB)/1, $0x42
+DATA e4m3High<>+101(SB)/1, $0x42
+DATA e4m3High<>+102(SB)/1, $0x42
+DATA e4m3High<>+103(SB)/1, $0x42
+DATA e4m3High<>+104(SB)/1, $0x42
+DATA e4m3High<>+105(SB)/1, $0x42
+DATA e4m3High<>+106(SB)/1, $0x42
+DATA e4m3High<>+107(SB)/1, $0x42
+DATA e4m3High<>+108(SB)/1, $0x42
+DATA e4m3High<>+109(SB)/1, $0x42
+DATA e4m3High<>+110(SB)/1, $0x42
+DATA e4m3High<>+111(SB)/1, $0x42
+DATA e4m3High<>+112(SB)/1, $0x43
+DATA e4m3High<>+113(SB)/1, $0x43
+DATA e4m3High<>+114(SB)/1, $0x43
+DATA e4m3High<>+115(SB)/1, $0x43
+DATA e4m3High<>+116(SB)/1, $0x43
+DATA e4m3High<>+117(SB)/1, $0x43
+DATA e4m3High<>+118(SB)/1, $0x43
+DATA e4m3High<>+119(SB)/1, $0x43
+DATA e4m3High<>+120(SB)/1, $0x43
+DATA e4m3High<>+121(SB)/1, $0x43
+DATA e4m3High<>+122(SB)/1, $0x43
+DATA e4m3High<>+123(SB)/1, $0x43
+DATA e4m3High<>+124(SB)/1, $0x43
+DATA e4m3High<>+125(SB)/1, $0x43
+DATA e4m3High<>+126(SB)/1, $0x43
+DATA e4m3High<>+127(SB)/1, $0x7f
+GLOBL e4m3High<>(SB), RODATA|NOPTR, $128
+
+// func weightInt82AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·weightInt82AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), SI
+	MOVQ         (SI), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	MOVQ         8(SI), SI
+	ADDQ         DX, SI
+	VPXORD       Z17, Z17, Z17
+	XORQ         DX, DX
+	MOVL         $0xffff0000, DI
+	VPBROADCASTD DI, Z0
+	VMOVDQA32    Z0, Z31
+	SUBQ         $0x02, AX
+	JL           last
+
+loop:
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  36(BX)(DX*1), Z0
+	VPBROADCASTD  36(SI)(DX*1), Z1
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z25
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPDPBUSD.BCST 8(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z24, Z1
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z25
+	VPDPBUSD.BCST 12(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4416(CX)
+	VMOVDQU32     320(CX), Z24
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	PREFETCHT0    4480(CX)
+	VMOVDQU32     384(CX), Z25
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4544(CX)
+	VMOVDQU32     448(CX), Z24
+	VPDPBUSD.BCST 24(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z24, Z1
+	PREFETCHT0    4608(CX)
+	VMOVDQU32     512(CX), Z25
+	VPDPBUSD.BCST 28(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z25, Z1
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VPBROADCASTD  80(BX)(DX*1), Z0
+	VPBROADCASTD  80(SI)(DX*1), Z1
+	PREFETCHT0    4672(CX)
+	VMOVDQU32     576(CX), Z24
+	VPDPBUSD.BCST 44(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 44(SI)(DX*1), Z24, Z1
+	PREFETCHT0    4736(CX)
+	VMOVDQU32     640(CX), Z25
+	VPDPBUSD.BCST 48(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 48(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4800(CX)
+	VMOVDQU32     704(CX), Z24
+	VPDPBUSD.BCST 52(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 52(SI)(DX*1), Z24, Z1
+	PREFETCHT0    4864(CX)
+	VMOVDQU32     768(CX), Z25
+	VPDPBUSD.BCST 56(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 56(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4928(CX)
+	VMOVDQU32     832(CX), Z24
+	VPDPBUSD.BCST 60(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 60(SI)(DX*1), Z24, Z1
+	PREFETCHT0    4992(CX)
+	VMOVDQU32     896(CX), Z25
+	VPDPBUSD.BCST 64(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 64(SI)(DX*1), Z25, Z1
+	PREFETCHT0    5056(CX)
+	VMOVDQU32     960(CX), Z24
+	VPDPBUSD.BCST 68(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 68(SI)(DX*1), Z24, Z1
+	PREFETCHT0    5120(CX)
+	VMOVDQU32     1024(CX), Z25
+	VPDPBUSD.BCST 72(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 72(SI)(DX*1), Z25, Z1
+	VPANDD        Z31, Z28, Z29
+	VMULPS.BCST   76(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   76(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	ADDQ          $0x00000440, CX
+	ADDQ          $0x58, DX
+	SUBQ          $0x02, AX
+	JGE           loop
+
+last:
+	CMPQ          AX, $-2
+	JE            done
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  36(BX)(DX*1), Z0
+	VPBROADCASTD  36(SI)(DX*1), Z1
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z25
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPDPBUSD.BCST 8(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z24, Z1
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z25
+	VPDPBUSD.BCST 12(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4416(CX)
+	VMOVDQU32     320(CX), Z24
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	PREFETCHT0    4480(CX)
+	VMOVDQU32     384(CX), Z25
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4544(CX)
+	VMOVDQU32     448(CX), Z24
+	VPDPBUSD.BCST 24(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z24, Z1
+	PREFETCHT0    4608(CX)
+	VMOVDQU32     512(CX), Z25
+	VPDPBUSD.BCST 28(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z25, Z1
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightInt42AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·weightInt42AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), SI
+	MOVQ         (SI), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	MOVQ         8(SI), SI
+	ADDQ         DX, SI
+	VPXORD       Z17, Z17, Z17
+	XORQ         DX, DX
+	MOVL         $0x0f0f0f0f, DI
+	VPBROADCASTD DI, Z0
+	VMOVDQA32    Z0, Z30
+	MOVL         $0xffff0000, DI
+	VPBROADCASTD DI, Z0
+	VMOVDQA32    Z0, Z31
+	SUBQ         $0x02, AX
+	JL           last
+
+loop:
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  40(BX)(DX*1), Z0
+	VPBROADCASTD  40(SI)(DX*1), Z1
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 8(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 12(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z27, Z1
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 24(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 28(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z27, Z1
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VPBROADCASTD  84(BX)(DX*1), Z0
+	VPBROADCASTD  84(SI)(DX*1), Z1
+	PREFETCHT0    4416(CX)
+	VMOVDQU32     320(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 44(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 44(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 48(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 48(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4480(CX)
+	VMOVDQU32     384(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 52(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 52(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 56(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 56(SI)(DX*1), Z27, Z1
+	PREFETCHT0    4544(CX)
+	VMOVDQU32     448(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 60(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 60(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 64(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 64(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4608(CX)
+	VMOVDQU32     512(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 68(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 68(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 72(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 72(SI)(DX*1), Z27, Z1
+	VPANDD        Z31, Z28, Z29
+	VMULPS.BCST   76(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   76(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	ADDQ          $0x00000240, CX
+	ADDQ          $0x58, DX
+	SUBQ          $0x02, AX
+	JGE           loop
+
+last:
+	CMPQ          AX, $-2
+	JE            done
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  40(BX)(DX*1), Z0
+	VPBROADCASTD  40(SI)(DX*1), Z1
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 8(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 12(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z27, Z1
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 24(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 28(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z27, Z1
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightBF162AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightBF162AVX512(SB), NOSPLIT, $0-53
+	MOVQ   n+0(FP), AX
+	MOVQ   w+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   off+24(FP), SI
+	MOVQ   (SI), BX
+	ADDQ   DX, BX
+	VPXORD Z16, Z16, Z16
+	MOVQ   8(SI), SI
+	ADDQ   DX, SI
+	VPXORD Z17, Z17, Z17
+	XORQ   DX, DX
+	CMPQ   AX, $0x04
+	JL     rest
+
+loop:
+	PREFETCHT0   4096(CX)
+	VMOVUPS      (CX), Z24
+	VBROADCASTSS (BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS (SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	PREFETCHT0   4160(CX)
+	VMOVUPS      64(CX), Z24
+	VBROADCASTSS 4(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS 4(SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	PREFETCHT0   4224(CX)
+	VMOVUPS      128(CX), Z24
+	VBROADCASTSS 8(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS 8(SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	PREFETCHT0   4288(CX)
+	VMOVUPS      192(CX), Z24
+	VBROADCASTSS 12(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS 12(SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, AX
+	CMPQ         AX, $0x04
+	JGE          loop
+
+rest:
+	TESTQ AX, AX
+	JZ    done
+
+one:
+	PREFETCHT0   4096(CX)
+	VMOVUPS      (CX), Z24
+	VBROADCASTSS (BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS (SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, AX
+	JNZ          one
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightF322AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightF322AVX512(SB), NOSPLIT, $0-53
+	MOVQ   n+0(FP), AX
+	MOVQ   w+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   off+24(FP), SI
+	MOVQ   (SI), BX
+	ADDQ   DX, BX
+	VPXORD Z16, Z16, Z16
+	MOVQ   8(SI), SI
+	ADDQ   DX, SI
+	VPXORD Z17, Z17, Z17
+	XORQ   DX, DX
+	CMPQ   AX, $0x04
+	JL     rest
+
+loop:
+	PREFETCHT0       4096(CX)
+	VMOVUPS          (CX), Z24
+	VFMADD231PS.BCST (BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST (SI)(DX*1), Z24, Z17
+	PREFETCHT0       4160(CX)
+	VMOVUPS          64(CX), Z24
+	VFMADD231PS.BCST 4(BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST 4(SI)(DX*1), Z24, Z17
+	PREFETCHT0       4224(CX)
+	VMOVUPS          128(CX), Z24
+	VFMADD231PS.BCST 8(BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST 8(SI)(DX*1), Z24, Z17
+	PREFETCHT0       4288(CX)
+	VMOVUPS          192(CX), Z24
+	VFMADD231PS.BCST 12(BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST 12(SI)(DX*1), Z24, Z17
+	ADDQ             $0x00000100, CX
+	ADDQ             $0x10, DX
+	SUBQ             $0x04, AX
+	CMPQ             AX, $0x04
+	JGE              loop
+
+rest:
+	TESTQ AX, AX
+	JZ    done
+
+one:
+	PREFETCHT0       4096(CX)
+	VMOVUPS          (CX), Z24
+	VFMADD231PS.BCST (BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST (SI)(DX*1), Z24, Z17
+	ADDQ             $0x00000040, CX
+	ADDQ             $0x04, DX
+	SUBQ             $0x01, AX
+	JNZ              one
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightFP82AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, CMOV, MMX+
+TEXT ·weightFP82AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), SI
+	MOVQ         (SI), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	MOVQ         8(SI), SI
+	ADDQ         DX, SI
+	VPXORD       Z17, Z17, Z17
+	XORQ         DX, DX
+	VMOVDQU32    e4m3Low<>+0(SB), Z26
+	VMOVDQU32    e4m3Low<>+64(SB), Z27
+	VMOVDQU32    e4m3High<>+0(SB), Z28
+	VMOVDQU32    e4m3High<>+64(SB), Z29
+	MOVL         $0x80808080, DI
+	VPBROADCASTD DI, Z2
+	VMOVDQA32    Z2, Z30
+
+block:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z9, Z9, Z9
+	MOVQ    CX, R8
+	ADDQ    $0x40, CX
+	MOVQ    $0x00000020, DI
+	CMPQ    AX, DI
+	CMOVQLT AX, DI
+	SUBQ    DI, AX
+
+loop:
+	PREFETCHT0   4096(CX)
+	VMOVDQU32    (CX), Z31
+	VMOVDQA32    Z31, Z24
+	VMOVDQA32    Z31, Z25
+	VPERMI2B     Z27, Z26, Z24
+	VPERMI2B     Z29, Z28, Z25
+	VPTERNLOGD   $0xf8, Z30, Z31, Z25
+	VPUNPCKLBW   Z25, Z24, Z31
+	VPUNPCKHBW   Z25, Z24, Z25
+	VBROADCASTSD (BX)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc0
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc0
+	VBROADCASTSD (SI)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc8
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc8
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, DX
+	DECQ         DI
+	JNZ          loop
+	VMOVUPS      (R8), Z24
+	VSHUFPS      $0x88, Z8, Z0, Z25
+	VSHUFPS      $0xdd, Z8, Z0, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z16, Z16
+	VSHUFPS      $0x88, Z9, Z1, Z25
+	VSHUFPS      $0xdd, Z9, Z1, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z17, Z17
+	TESTQ        AX, AX
+	JNZ          block
+	MOVL         mask+48(FP), AX
+	KMOVW        AX, K1
+	MOVQ         c+32(FP), CX
+	MOVQ         ldc+40(FP), DX
+	SHLQ         $0x02, DX
+	MOVB         add+52(FP), AL
+	TESTB        AL, AL
+	JZ           store
+	MOVQ         CX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z16, Z16
+	ADDQ         DX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z17, Z17
+	ADDQ         DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightInt84AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·weightInt84AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), R8
+	MOVQ         (R8), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	MOVQ         8(R8), SI
+	ADDQ         DX, SI
+	VPXORD       Z17, Z17, Z17
+	MOVQ         16(R8), DI
+	ADDQ         DX, DI
+	VPXORD       Z18, Z18, Z18
+	MOVQ         24(R8), R8
+	ADDQ         DX, R8
+	VPXORD       Z19, Z19, Z19
+	XORQ         DX, DX
+	MOVL         $0xffff0000, R9
+	VPBROADCASTD R9, Z0
+	VMOVDQA32    Z0, Z31
+	SUBQ         $0x02, AX
+	JL           last
+
+loop:
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  36(BX)(DX*1), Z0
+	VPBROADCASTD  36(SI)(DX*1), Z1
+	VPBROADCASTD  36(DI)(DX*1), Z2
+	VPBROADCASTD  36(R8)(DX*1), Z3
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST (DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST (R8)(DX*1), Z24, Z3
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z25
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 4(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 4(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPDPBUSD.BCST 8(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 8(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 8(R8)(DX*1), Z24, Z3
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z25
+	VPDPBUSD.BCST 12(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 12(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 12(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4416(CX)
+	VMOVDQU32     320(CX), Z24
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 16(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 16(R8)(DX*1), Z24, Z3
+	PREFETCHT0    4480(CX)
+	VMOVDQU32     384(CX), Z25
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 20(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 20(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4544(CX)
+	VMOVDQU32     448(CX), Z24
+	VPDPBUSD.BCST 24(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 24(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 24(R8)(DX*1), Z24, Z3
+	PREFETCHT0    4608(CX)
+	VMOVDQU32     512(CX), Z25
+	VPDPBUSD.BCST 28(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 28(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 28(R8)(DX*1), Z25, Z3
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   32(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   32(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+	VPBROADCASTD  80(BX)(DX*1), Z0
+	VPBROADCASTD  80(SI)(DX*1), Z1
+	VPBROADCASTD  80(DI)(DX*1), Z2
+	VPBROADCASTD  80(R8)(DX*1), Z3
+	PREFETCHT0    4672(CX)
+	VMOVDQU32     576(CX), Z24
+	VPDPBUSD.BCST 44(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 44(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 44(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 44(R8)(DX*1), Z24, Z3
+	PREFETCHT0    4736(CX)
+	VMOVDQU32     640(CX), Z25
+	VPDPBUSD.BCST 48(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 48(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 48(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 48(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4800(CX)
+	VMOVDQU32     704(CX), Z24
+	VPDPBUSD.BCST 52(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 52(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 52(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 52(R8)(DX*1), Z24, Z3
+	PREFETCHT0    4864(CX)
+	VMOVDQU32     768(CX), Z25
+	VPDPBUSD.BCST 56(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 56(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 56(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 56(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4928(CX)
+	VMOVDQU32     832(CX), Z24
+	VPDPBUSD.BCST 60(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 60(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 60(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 60(R8)(DX*1), Z24, Z3
+	PREFETCHT0    4992(CX)
+	VMOVDQU32     896(CX), Z25
+	VPDPBUSD.BCST 64(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 64(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 64(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 64(R8)(DX*1), Z25, Z3
+	PREFETCHT0    5056(CX)
+	VMOVDQU32     960(CX), Z24
+	VPDPBUSD.BCST 68(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 68(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 68(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 68(R8)(DX*1), Z24, Z3
+	PREFETCHT0    5120(CX)
+	VMOVDQU32     1024(CX), Z25
+	VPDPBUSD.BCST 72(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 72(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 72(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 72(R8)(DX*1), Z25, Z3
+	VPANDD        Z31, Z28, Z29
+	VMULPS.BCST   76(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   76(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   76(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   76(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+	ADDQ          $0x00000440, CX
+	ADDQ          $0x58, DX
+	SUBQ          $0x02, AX
+	JGE           loop
+
+last:
+	CMPQ          AX, $-2
+	JE            done
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  36(BX)(DX*1), Z0
+	VPBROADCASTD  36(SI)(DX*1), Z1
+	VPBROADCASTD  36(DI)(DX*1), Z2
+	VPBROADCASTD  36(R8)(DX*1), Z3
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST (DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST (R8)(DX*1), Z24, Z3
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z25
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 4(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 4(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPDPBUSD.BCST 8(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 8(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 8(R8)(DX*1), Z24, Z3
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z25
+	VPDPBUSD.BCST 12(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 12(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 12(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4416(CX)
+	VMOVDQU32     320(CX), Z24
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 16(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 16(R8)(DX*1), Z24, Z3
+	PREFETCHT0    4480(CX)
+	VMOVDQU32     384(CX), Z25
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 20(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 20(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4544(CX)
+	VMOVDQU32     448(CX), Z24
+	VPDPBUSD.BCST 24(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 24(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 24(R8)(DX*1), Z24, Z3
+	PREFETCHT0    4608(CX)
+	VMOVDQU32     512(CX), Z25
+	VPDPBUSD.BCST 28(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 28(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 28(R8)(DX*1), Z25, Z3
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   32(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   32(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z18, Z18
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z19, Z19
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z19, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightInt44AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·weightInt44AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), R8
+	MOVQ         (R8), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	MOVQ         8(R8), SI
+	ADDQ         DX, SI
+	VPXORD       Z17, Z17, Z17
+	MOVQ         16(R8), DI
+	ADDQ         DX, DI
+	VPXORD       Z18, Z18, Z18
+	MOVQ         24(R8), R8
+	ADDQ         DX, R8
+	VPXORD       Z19, Z19, Z19
+	XORQ         DX, DX
+	MOVL         $0x0f0f0f0f, R9
+	VPBROADCASTD R9, Z0
+	VMOVDQA32    Z0, Z30
+	MOVL         $0xffff0000, R9
+	VPBROADCASTD R9, Z0
+	VMOVDQA32    Z0, Z31
+	SUBQ         $0x02, AX
+	JL           last
+
+loop:
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  40(BX)(DX*1), Z0
+	VPBROADCASTD  40(SI)(DX*1), Z1
+	VPBROADCASTD  40(DI)(DX*1), Z2
+	VPBROADCASTD  40(R8)(DX*1), Z3
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST (DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST (R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 4(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 4(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 8(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 8(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 8(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 12(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 12(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 12(R8)(DX*1), Z27, Z3
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 16(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 16(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 20(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 20(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 24(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 24(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 24(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 28(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 28(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 28(R8)(DX*1), Z27, Z3
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   32(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   32(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+	VPBROADCASTD  84(BX)(DX*1), Z0
+	VPBROADCASTD  84(SI)(DX*1), Z1
+	VPBROADCASTD  84(DI)(DX*1), Z2
+	VPBROADCASTD  84(R8)(DX*1), Z3
+	PREFETCHT0    4416(CX)
+	VMOVDQU32     320(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 44(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 44(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 44(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 44(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 48(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 48(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 48(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 48(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4480(CX)
+	VMOVDQU32     384(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 52(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 52(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 52(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 52(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 56(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 56(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 56(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 56(R8)(DX*1), Z27, Z3
+	PREFETCHT0    4544(CX)
+	VMOVDQU32     448(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 60(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 60(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 60(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 60(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 64(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 64(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 64(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 64(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4608(CX)
+	VMOVDQU32     512(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 68(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 68(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 68(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 68(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 72(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 72(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 72(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 72(R8)(DX*1), Z27, Z3
+	VPANDD        Z31, Z28, Z29
+	VMULPS.BCST   76(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   76(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   76(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   76(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+	ADDQ          $0x00000240, CX
+	ADDQ          $0x58, DX
+	SUBQ          $0x02, AX
+	JGE           loop
+
+last:
+	CMPQ          AX, $-2
+	JE            done
+	PREFETCHT0    4096(CX)
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  40(BX)(DX*1), Z0
+	VPBROADCASTD  40(SI)(DX*1), Z1
+	VPBROADCASTD  40(DI)(DX*1), Z2
+	VPBROADCASTD  40(R8)(DX*1), Z3
+	PREFETCHT0    4160(CX)
+	VMOVDQU32     64(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST (DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST (R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 4(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 4(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4224(CX)
+	VMOVDQU32     128(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 8(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 8(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 8(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 12(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 12(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 12(R8)(DX*1), Z27, Z3
+	PREFETCHT0    4288(CX)
+	VMOVDQU32     192(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 16(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 16(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 20(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 20(R8)(DX*1), Z25, Z3
+	PREFETCHT0    4352(CX)
+	VMOVDQU32     256(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 24(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 24(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 24(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 28(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 28(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 28(R8)(DX*1), Z27, Z3
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   32(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   32(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z18, Z18
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z19, Z19
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z19, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightBF164AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightBF164AVX512(SB), NOSPLIT, $0-53
+	MOVQ   n+0(FP), AX
+	MOVQ   w+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   off+24(FP), R8
+	MOVQ   (R8), BX
+	ADDQ   DX, BX
+	VPXORD Z16, Z16, Z16
+	MOVQ   8(R8), SI
+	ADDQ   DX, SI
+	VPXORD Z17, Z17, Z17
+	MOVQ   16(R8), DI
+	ADDQ   DX, DI
+	VPXORD Z18, Z18, Z18
+	MOVQ   24(R8), R8
+	ADDQ   DX, R8
+	VPXORD Z19, Z19, Z19
+	XORQ   DX, DX
+	CMPQ   AX, $0x04
+	JL     rest
+
+loop:
+	PREFETCHT0   4096(CX)
+	VMOVUPS      (CX), Z24
+	VBROADCASTSS (BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS (SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS (DI)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS (R8)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdc
+	PREFETCHT0   4160(CX)
+	VMOVUPS      64(CX), Z24
+	VBROADCASTSS 4(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS 4(SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DI)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 4(R8)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdc
+	PREFETCHT0   4224(CX)
+	VMOVUPS      128(CX), Z24
+	VBROADCASTSS 8(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS 8(SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 8(DI)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(R8)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdc
+	PREFETCHT0   4288(CX)
+	VMOVUPS      192(CX), Z24
+	VBROADCASTSS 12(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS 12(SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(DI)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 12(R8)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdc
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, AX
+	CMPQ         AX, $0x04
+	JGE          loop
+
+rest:
+	TESTQ AX, AX
+	JZ    done
+
+one:
+	PREFETCHT0   4096(CX)
+	VMOVUPS      (CX), Z24
+	VBROADCASTSS (BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS (SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS (DI)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS (R8)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdc
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, AX
+	JNZ          one
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z18, Z18
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z19, Z19
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z19, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightF324AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·weightF324AVX512(SB), NOSPLIT, $0-53
+	MOVQ   n+0(FP), AX
+	MOVQ   w+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   off+24(FP), R8
+	MOVQ   (R8), BX
+	ADDQ   DX, BX
+	VPXORD Z16, Z16, Z16
+	MOVQ   8(R8), SI
+	ADDQ   DX, SI
+	VPXORD Z17, Z17, Z17
+	MOVQ   16(R8), DI
+	ADDQ   DX, DI
+	VPXORD Z18, Z18, Z18
+	MOVQ   24(R8), R8
+	ADDQ   DX, R8
+	VPXORD Z19, Z19, Z19
+	XORQ   DX, DX
+	CMPQ   AX, $0x04
+	JL     rest
+
+loop:
+	PREFETCHT0       4096(CX)
+	VMOVUPS          (CX), Z24
+	VFMADD231PS.BCST (BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST (SI)(DX*1), Z24, Z17
+	VFMADD231PS.BCST (DI)(DX*1), Z24, Z18
+	VFMADD231PS.BCST (R8)(DX*1), Z24, Z19
+	PREFETCHT0       4160(CX)
+	VMOVUPS          64(CX), Z24
+	VFMADD231PS.BCST 4(BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST 4(SI)(DX*1), Z24, Z17
+	VFMADD231PS.BCST 4(DI)(DX*1), Z24, Z18
+	VFMADD231PS.BCST 4(R8)(DX*1), Z24, Z19
+	PREFETCHT0       4224(CX)
+	VMOVUPS          128(CX), Z24
+	VFMADD231PS.BCST 8(BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST 8(SI)(DX*1), Z24, Z17
+	VFMADD231PS.BCST 8(DI)(DX*1), Z24, Z18
+	VFMADD231PS.BCST 8(R8)(DX*1), Z24, Z19
+	PREFETCHT0       4288(CX)
+	VMOVUPS          192(CX), Z24
+	VFMADD231PS.BCST 12(BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST 12(SI)(DX*1), Z24, Z17
+	VFMADD231PS.BCST 12(DI)(DX*1), Z24, Z18
+	VFMADD231PS.BCST 12(R8)(DX*1), Z24, Z19
+	ADDQ             $0x00000100, CX
+	ADDQ             $0x10, DX
+	SUBQ             $0x04, AX
+	CMPQ             AX, $0x04
+	JGE              loop
+
+rest:
+	TESTQ AX, AX
+	JZ    done
+
+one:
+	PREFETCHT0       4096(CX)
+	VMOVUPS          (CX), Z24
+	VFMADD231PS.BCST (BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST (SI)(DX*1), Z24, Z17
+	VFMADD231PS.BCST (DI)(DX*1), Z24, Z18
+	VFMADD231PS.BCST (R8)(DX*1), Z24, Z19
+	ADDQ             $0x00000040, CX
+	ADDQ             $0x04, DX
+	SUBQ             $0x01, AX
+	JNZ              one
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z18, Z18
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z19, Z19
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z19, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightFP84AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, CMOV, MMX+
+TEXT ·weightFP84AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), R8
+	MOVQ         (R8), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	MOVQ         8(R8), SI
+	ADDQ         DX, SI
+	VPXORD       Z17, Z17, Z17
+	MOVQ         16(R8), DI
+	ADDQ         DX, DI
+	VPXORD       Z18, Z18, Z18
+	MOVQ         24(R8), R8
+	ADDQ         DX, R8
+	VPXORD       Z19, Z19, Z19
+	XORQ         DX, DX
+	VMOVDQU32    e4m3Low<>+0(SB), Z26
+	VMOVDQU32    e4m3Low<>+64(SB), Z27
+	VMOVDQU32    e4m3High<>+0(SB), Z28
+	VMOVDQU32    e4m3High<>+64(SB), Z29
+	MOVL         $0x80808080, R9
+	VPBROADCASTD R9, Z4
+	VMOVDQA32    Z4, Z30
+
+block:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z11, Z11, Z11
+	MOVQ    CX, R10
+	ADDQ    $0x40, CX
+	MOVQ    $0x00000020, R9
+	CMPQ    AX, R9
+	CMOVQLT AX, R9
+	SUBQ    R9, AX
+
+loop:
+	PREFETCHT0   4096(CX)
+	VMOVDQU32    (CX), Z31
+	VMOVDQA32    Z31, Z24
+	VMOVDQA32    Z31, Z25
+	VPERMI2B     Z27, Z26, Z24
+	VPERMI2B     Z29, Z28, Z25
+	VPTERNLOGD   $0xf8, Z30, Z31, Z25
+	VPUNPCKLBW   Z25, Z24, Z31
+	VPUNPCKHBW   Z25, Z24, Z25
+	VBROADCASTSD (BX)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc0
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc0
+	VBROADCASTSD (SI)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc8
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc8
+	VBROADCASTSD (DI)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd0
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd0
+	VBROADCASTSD (R8)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd8
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd8
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, DX
+	DECQ         R9
+	JNZ          loop
+	VMOVUPS      (R10), Z24
+	VSHUFPS      $0x88, Z8, Z0, Z25
+	VSHUFPS      $0xdd, Z8, Z0, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z16, Z16
+	VSHUFPS      $0x88, Z9, Z1, Z25
+	VSHUFPS      $0xdd, Z9, Z1, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z17, Z17
+	VSHUFPS      $0x88, Z10, Z2, Z25
+	VSHUFPS      $0xdd, Z10, Z2, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z18, Z18
+	VSHUFPS      $0x88, Z11, Z3, Z25
+	VSHUFPS      $0xdd, Z11, Z3, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z19, Z19
+	TESTQ        AX, AX
+	JNZ          block
+	MOVL         mask+48(FP), AX
+	KMOVW        AX, K1
+	MOVQ         c+32(FP), CX
+	MOVQ         ldc+40(FP), DX
+	SHLQ         $0x02, DX
+	MOVB         add+52(FP), AL
+	TESTB        AL, AL
+	JZ           store
+	MOVQ         CX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z16, Z16
+	ADDQ         DX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z17, Z17
+	ADDQ         DX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z18, Z18
+	ADDQ         DX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z19, Z19
+	ADDQ         DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z19, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightInt88AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·weightInt88AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), R12
+	MOVQ         (R12), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	MOVQ         8(R12), SI
+	ADDQ         DX, SI
+	VPXORD       Z17, Z17, Z17
+	MOVQ         16(R12), DI
+	ADDQ         DX, DI
+	VPXORD       Z18, Z18, Z18
+	MOVQ         24(R12), R8
+	ADDQ         DX, R8
+	VPXORD       Z19, Z19, Z19
+	MOVQ         32(R12), R9
+	ADDQ         DX, R9
+	VPXORD       Z20, Z20, Z20
+	MOVQ         40(R12), R10
+	ADDQ         DX, R10
+	VPXORD       Z21, Z21, Z21
+	MOVQ         48(R12), R11
+	ADDQ         DX, R11
+	VPXORD       Z22, Z22, Z22
+	MOVQ         56(R12), R12
+	ADDQ         DX, R12
+	VPXORD       Z23, Z23, Z23
+	XORQ         DX, DX
+	MOVL         $0xffff0000, R13
+	VPBROADCASTD R13, Z0
+	VMOVDQA32    Z0, Z31
+	SUBQ         $0x02, AX
+	JL           last
+
+loop:
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  36(BX)(DX*1), Z0
+	VPBROADCASTD  36(SI)(DX*1), Z1
+	VPBROADCASTD  36(DI)(DX*1), Z2
+	VPBROADCASTD  36(R8)(DX*1), Z3
+	VPBROADCASTD  36(R9)(DX*1), Z4
+	VPBROADCASTD  36(R10)(DX*1), Z5
+	VPBROADCASTD  36(R11)(DX*1), Z6
+	VPBROADCASTD  36(R12)(DX*1), Z7
+	VMOVDQU32     64(CX), Z24
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST (DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST (R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST (R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST (R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST (R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST (R12)(DX*1), Z24, Z7
+	VMOVDQU32     128(CX), Z25
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 4(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 4(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 4(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 4(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 4(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 4(R12)(DX*1), Z25, Z7
+	VMOVDQU32     192(CX), Z24
+	VPDPBUSD.BCST 8(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 8(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 8(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 8(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 8(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 8(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 8(R12)(DX*1), Z24, Z7
+	VMOVDQU32     256(CX), Z25
+	VPDPBUSD.BCST 12(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 12(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 12(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 12(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 12(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 12(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 12(R12)(DX*1), Z25, Z7
+	VMOVDQU32     320(CX), Z24
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 16(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 16(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 16(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 16(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 16(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 16(R12)(DX*1), Z24, Z7
+	VMOVDQU32     384(CX), Z25
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 20(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 20(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 20(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 20(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 20(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 20(R12)(DX*1), Z25, Z7
+	VMOVDQU32     448(CX), Z24
+	VPDPBUSD.BCST 24(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 24(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 24(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 24(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 24(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 24(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 24(R12)(DX*1), Z24, Z7
+	VMOVDQU32     512(CX), Z25
+	VPDPBUSD.BCST 28(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 28(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 28(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 28(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 28(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 28(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 28(R12)(DX*1), Z25, Z7
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   32(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   32(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+	VMULPS.BCST   32(R9)(DX*1), Z29, Z12
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        Z4, Z12, Z12
+	VADDPS        Z12, Z20, Z20
+	VMULPS.BCST   32(R10)(DX*1), Z29, Z13
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        Z5, Z13, Z13
+	VADDPS        Z13, Z21, Z21
+	VMULPS.BCST   32(R11)(DX*1), Z29, Z14
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        Z6, Z14, Z14
+	VADDPS        Z14, Z22, Z22
+	VMULPS.BCST   32(R12)(DX*1), Z29, Z15
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        Z7, Z15, Z15
+	VADDPS        Z15, Z23, Z23
+	VPBROADCASTD  80(BX)(DX*1), Z0
+	VPBROADCASTD  80(SI)(DX*1), Z1
+	VPBROADCASTD  80(DI)(DX*1), Z2
+	VPBROADCASTD  80(R8)(DX*1), Z3
+	VPBROADCASTD  80(R9)(DX*1), Z4
+	VPBROADCASTD  80(R10)(DX*1), Z5
+	VPBROADCASTD  80(R11)(DX*1), Z6
+	VPBROADCASTD  80(R12)(DX*1), Z7
+	VMOVDQU32     576(CX), Z24
+	VPDPBUSD.BCST 44(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 44(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 44(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 44(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 44(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 44(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 44(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 44(R12)(DX*1), Z24, Z7
+	VMOVDQU32     640(CX), Z25
+	VPDPBUSD.BCST 48(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 48(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 48(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 48(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 48(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 48(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 48(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 48(R12)(DX*1), Z25, Z7
+	VMOVDQU32     704(CX), Z24
+	VPDPBUSD.BCST 52(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 52(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 52(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 52(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 52(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 52(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 52(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 52(R12)(DX*1), Z24, Z7
+	VMOVDQU32     768(CX), Z25
+	VPDPBUSD.BCST 56(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 56(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 56(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 56(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 56(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 56(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 56(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 56(R12)(DX*1), Z25, Z7
+	VMOVDQU32     832(CX), Z24
+	VPDPBUSD.BCST 60(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 60(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 60(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 60(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 60(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 60(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 60(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 60(R12)(DX*1), Z24, Z7
+	VMOVDQU32     896(CX), Z25
+	VPDPBUSD.BCST 64(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 64(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 64(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 64(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 64(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 64(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 64(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 64(R12)(DX*1), Z25, Z7
+	VMOVDQU32     960(CX), Z24
+	VPDPBUSD.BCST 68(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 68(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 68(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 68(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 68(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 68(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 68(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 68(R12)(DX*1), Z24, Z7
+	VMOVDQU32     1024(CX), Z25
+	VPDPBUSD.BCST 72(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 72(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 72(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 72(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 72(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 72(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 72(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 72(R12)(DX*1), Z25, Z7
+	VPANDD        Z31, Z28, Z29
+	VMULPS.BCST   76(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   76(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   76(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   76(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+	VMULPS.BCST   76(R9)(DX*1), Z29, Z12
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        Z4, Z12, Z12
+	VADDPS        Z12, Z20, Z20
+	VMULPS.BCST   76(R10)(DX*1), Z29, Z13
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        Z5, Z13, Z13
+	VADDPS        Z13, Z21, Z21
+	VMULPS.BCST   76(R11)(DX*1), Z29, Z14
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        Z6, Z14, Z14
+	VADDPS        Z14, Z22, Z22
+	VMULPS.BCST   76(R12)(DX*1), Z29, Z15
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        Z7, Z15, Z15
+	VADDPS        Z15, Z23, Z23
+	ADDQ          $0x00000440, CX
+	ADDQ          $0x58, DX
+	SUBQ          $0x02, AX
+	JGE           loop
+
+last:
+	CMPQ          AX, $-2
+	JE            done
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  36(BX)(DX*1), Z0
+	VPBROADCASTD  36(SI)(DX*1), Z1
+	VPBROADCASTD  36(DI)(DX*1), Z2
+	VPBROADCASTD  36(R8)(DX*1), Z3
+	VPBROADCASTD  36(R9)(DX*1), Z4
+	VPBROADCASTD  36(R10)(DX*1), Z5
+	VPBROADCASTD  36(R11)(DX*1), Z6
+	VPBROADCASTD  36(R12)(DX*1), Z7
+	VMOVDQU32     64(CX), Z24
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST (DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST (R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST (R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST (R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST (R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST (R12)(DX*1), Z24, Z7
+	VMOVDQU32     128(CX), Z25
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 4(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 4(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 4(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 4(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 4(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 4(R12)(DX*1), Z25, Z7
+	VMOVDQU32     192(CX), Z24
+	VPDPBUSD.BCST 8(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 8(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 8(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 8(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 8(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 8(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 8(R12)(DX*1), Z24, Z7
+	VMOVDQU32     256(CX), Z25
+	VPDPBUSD.BCST 12(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 12(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 12(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 12(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 12(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 12(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 12(R12)(DX*1), Z25, Z7
+	VMOVDQU32     320(CX), Z24
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 16(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 16(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 16(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 16(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 16(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 16(R12)(DX*1), Z24, Z7
+	VMOVDQU32     384(CX), Z25
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 20(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 20(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 20(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 20(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 20(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 20(R12)(DX*1), Z25, Z7
+	VMOVDQU32     448(CX), Z24
+	VPDPBUSD.BCST 24(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 24(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 24(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 24(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 24(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 24(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 24(R12)(DX*1), Z24, Z7
+	VMOVDQU32     512(CX), Z25
+	VPDPBUSD.BCST 28(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 28(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 28(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 28(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 28(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 28(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 28(R12)(DX*1), Z25, Z7
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   32(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   32(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+	VMULPS.BCST   32(R9)(DX*1), Z29, Z12
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        Z4, Z12, Z12
+	VADDPS        Z12, Z20, Z20
+	VMULPS.BCST   32(R10)(DX*1), Z29, Z13
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        Z5, Z13, Z13
+	VADDPS        Z13, Z21, Z21
+	VMULPS.BCST   32(R11)(DX*1), Z29, Z14
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        Z6, Z14, Z14
+	VADDPS        Z14, Z22, Z22
+	VMULPS.BCST   32(R12)(DX*1), Z29, Z15
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        Z7, Z15, Z15
+	VADDPS        Z15, Z23, Z23
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z18, Z18
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z19, Z19
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z20, Z20
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z21, Z21
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z22, Z22
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z23, Z23
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z19, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z20, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z21, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z22, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z23, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightInt48AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·weightInt48AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), R12
+	MOVQ         (R12), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	MOVQ         8(R12), SI
+	ADDQ         DX, SI
+	VPXORD       Z17, Z17, Z17
+	MOVQ         16(R12), DI
+	ADDQ         DX, DI
+	VPXORD       Z18, Z18, Z18
+	MOVQ         24(R12), R8
+	ADDQ         DX, R8
+	VPXORD       Z19, Z19, Z19
+	MOVQ         32(R12), R9
+	ADDQ         DX, R9
+	VPXORD       Z20, Z20, Z20
+	MOVQ         40(R12), R10
+	ADDQ         DX, R10
+	VPXORD       Z21, Z21, Z21
+	MOVQ         48(R12), R11
+	ADDQ         DX, R11
+	VPXORD       Z22, Z22, Z22
+	MOVQ         56(R12), R12
+	ADDQ         DX, R12
+	VPXORD       Z23, Z23, Z23
+	XORQ         DX, DX
+	MOVL         $0x0f0f0f0f, R13
+	VPBROADCASTD R13, Z0
+	VMOVDQA32    Z0, Z30
+	MOVL         $0xffff0000, R13
+	VPBROADCASTD R13, Z0
+	VMOVDQA32    Z0, Z31
+	SUBQ         $0x02, AX
+	JL           last
+
+loop:
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  40(BX)(DX*1), Z0
+	VPBROADCASTD  40(SI)(DX*1), Z1
+	VPBROADCASTD  40(DI)(DX*1), Z2
+	VPBROADCASTD  40(R8)(DX*1), Z3
+	VPBROADCASTD  40(R9)(DX*1), Z4
+	VPBROADCASTD  40(R10)(DX*1), Z5
+	VPBROADCASTD  40(R11)(DX*1), Z6
+	VPBROADCASTD  40(R12)(DX*1), Z7
+	VMOVDQU32     64(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST (DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST (R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST (R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST (R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST (R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST (R12)(DX*1), Z24, Z7
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 4(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 4(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 4(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 4(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 4(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 4(R12)(DX*1), Z25, Z7
+	VMOVDQU32     128(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 8(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 8(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 8(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 8(R9)(DX*1), Z26, Z4
+	VPDPBUSD.BCST 8(R10)(DX*1), Z26, Z5
+	VPDPBUSD.BCST 8(R11)(DX*1), Z26, Z6
+	VPDPBUSD.BCST 8(R12)(DX*1), Z26, Z7
+	VPDPBUSD.BCST 12(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 12(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 12(R8)(DX*1), Z27, Z3
+	VPDPBUSD.BCST 12(R9)(DX*1), Z27, Z4
+	VPDPBUSD.BCST 12(R10)(DX*1), Z27, Z5
+	VPDPBUSD.BCST 12(R11)(DX*1), Z27, Z6
+	VPDPBUSD.BCST 12(R12)(DX*1), Z27, Z7
+	VMOVDQU32     192(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 16(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 16(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 16(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 16(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 16(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 16(R12)(DX*1), Z24, Z7
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 20(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 20(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 20(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 20(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 20(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 20(R12)(DX*1), Z25, Z7
+	VMOVDQU32     256(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 24(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 24(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 24(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 24(R9)(DX*1), Z26, Z4
+	VPDPBUSD.BCST 24(R10)(DX*1), Z26, Z5
+	VPDPBUSD.BCST 24(R11)(DX*1), Z26, Z6
+	VPDPBUSD.BCST 24(R12)(DX*1), Z26, Z7
+	VPDPBUSD.BCST 28(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 28(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 28(R8)(DX*1), Z27, Z3
+	VPDPBUSD.BCST 28(R9)(DX*1), Z27, Z4
+	VPDPBUSD.BCST 28(R10)(DX*1), Z27, Z5
+	VPDPBUSD.BCST 28(R11)(DX*1), Z27, Z6
+	VPDPBUSD.BCST 28(R12)(DX*1), Z27, Z7
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   32(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   32(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+	VMULPS.BCST   32(R9)(DX*1), Z29, Z12
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        Z4, Z12, Z12
+	VADDPS        Z12, Z20, Z20
+	VMULPS.BCST   32(R10)(DX*1), Z29, Z13
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        Z5, Z13, Z13
+	VADDPS        Z13, Z21, Z21
+	VMULPS.BCST   32(R11)(DX*1), Z29, Z14
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        Z6, Z14, Z14
+	VADDPS        Z14, Z22, Z22
+	VMULPS.BCST   32(R12)(DX*1), Z29, Z15
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        Z7, Z15, Z15
+	VADDPS        Z15, Z23, Z23
+	VPBROADCASTD  84(BX)(DX*1), Z0
+	VPBROADCASTD  84(SI)(DX*1), Z1
+	VPBROADCASTD  84(DI)(DX*1), Z2
+	VPBROADCASTD  84(R8)(DX*1), Z3
+	VPBROADCASTD  84(R9)(DX*1), Z4
+	VPBROADCASTD  84(R10)(DX*1), Z5
+	VPBROADCASTD  84(R11)(DX*1), Z6
+	VPBROADCASTD  84(R12)(DX*1), Z7
+	VMOVDQU32     320(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 44(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 44(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 44(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 44(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 44(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 44(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 44(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 44(R12)(DX*1), Z24, Z7
+	VPDPBUSD.BCST 48(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 48(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 48(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 48(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 48(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 48(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 48(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 48(R12)(DX*1), Z25, Z7
+	VMOVDQU32     384(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 52(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 52(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 52(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 52(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 52(R9)(DX*1), Z26, Z4
+	VPDPBUSD.BCST 52(R10)(DX*1), Z26, Z5
+	VPDPBUSD.BCST 52(R11)(DX*1), Z26, Z6
+	VPDPBUSD.BCST 52(R12)(DX*1), Z26, Z7
+	VPDPBUSD.BCST 56(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 56(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 56(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 56(R8)(DX*1), Z27, Z3
+	VPDPBUSD.BCST 56(R9)(DX*1), Z27, Z4
+	VPDPBUSD.BCST 56(R10)(DX*1), Z27, Z5
+	VPDPBUSD.BCST 56(R11)(DX*1), Z27, Z6
+	VPDPBUSD.BCST 56(R12)(DX*1), Z27, Z7
+	VMOVDQU32     448(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 60(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 60(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 60(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 60(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 60(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 60(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 60(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 60(R12)(DX*1), Z24, Z7
+	VPDPBUSD.BCST 64(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 64(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 64(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 64(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 64(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 64(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 64(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 64(R12)(DX*1), Z25, Z7
+	VMOVDQU32     512(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 68(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 68(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 68(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 68(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 68(R9)(DX*1), Z26, Z4
+	VPDPBUSD.BCST 68(R10)(DX*1), Z26, Z5
+	VPDPBUSD.BCST 68(R11)(DX*1), Z26, Z6
+	VPDPBUSD.BCST 68(R12)(DX*1), Z26, Z7
+	VPDPBUSD.BCST 72(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 72(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 72(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 72(R8)(DX*1), Z27, Z3
+	VPDPBUSD.BCST 72(R9)(DX*1), Z27, Z4
+	VPDPBUSD.BCST 72(R10)(DX*1), Z27, Z5
+	VPDPBUSD.BCST 72(R11)(DX*1), Z27, Z6
+	VPDPBUSD.BCST 72(R12)(DX*1), Z27, Z7
+	VPANDD        Z31, Z28, Z29
+	VMULPS.BCST   76(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   76(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   76(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   76(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+	VMULPS.BCST   76(R9)(DX*1), Z29, Z12
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        Z4, Z12, Z12
+	VADDPS        Z12, Z20, Z20
+	VMULPS.BCST   76(R10)(DX*1), Z29, Z13
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        Z5, Z13, Z13
+	VADDPS        Z13, Z21, Z21
+	VMULPS.BCST   76(R11)(DX*1), Z29, Z14
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        Z6, Z14, Z14
+	VADDPS        Z14, Z22, Z22
+	VMULPS.BCST   76(R12)(DX*1), Z29, Z15
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        Z7, Z15, Z15
+	VADDPS        Z15, Z23, Z23
+	ADDQ          $0x00000240, CX
+	ADDQ          $0x58, DX
+	SUBQ          $0x02, AX
+	JGE           loop
+
+last:
+	CMPQ          AX, $-2
+	JE            done
+	VMOVDQU32     (CX), Z28
+	VPBROADCASTD  40(BX)(DX*1), Z0
+	VPBROADCASTD  40(SI)(DX*1), Z1
+	VPBROADCASTD  40(DI)(DX*1), Z2
+	VPBROADCASTD  40(R8)(DX*1), Z3
+	VPBROADCASTD  40(R9)(DX*1), Z4
+	VPBROADCASTD  40(R10)(DX*1), Z5
+	VPBROADCASTD  40(R11)(DX*1), Z6
+	VPBROADCASTD  40(R12)(DX*1), Z7
+	VMOVDQU32     64(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST (BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST (SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST (DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST (R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST (R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST (R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST (R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST (R12)(DX*1), Z24, Z7
+	VPDPBUSD.BCST 4(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 4(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 4(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 4(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 4(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 4(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 4(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 4(R12)(DX*1), Z25, Z7
+	VMOVDQU32     128(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 8(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 8(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 8(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 8(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 8(R9)(DX*1), Z26, Z4
+	VPDPBUSD.BCST 8(R10)(DX*1), Z26, Z5
+	VPDPBUSD.BCST 8(R11)(DX*1), Z26, Z6
+	VPDPBUSD.BCST 8(R12)(DX*1), Z26, Z7
+	VPDPBUSD.BCST 12(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 12(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 12(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 12(R8)(DX*1), Z27, Z3
+	VPDPBUSD.BCST 12(R9)(DX*1), Z27, Z4
+	VPDPBUSD.BCST 12(R10)(DX*1), Z27, Z5
+	VPDPBUSD.BCST 12(R11)(DX*1), Z27, Z6
+	VPDPBUSD.BCST 12(R12)(DX*1), Z27, Z7
+	VMOVDQU32     192(CX), Z24
+	VPSRLD        $0x04, Z24, Z25
+	VPANDD        Z30, Z24, Z24
+	VPANDD        Z30, Z25, Z25
+	VPDPBUSD.BCST 16(BX)(DX*1), Z24, Z0
+	VPDPBUSD.BCST 16(SI)(DX*1), Z24, Z1
+	VPDPBUSD.BCST 16(DI)(DX*1), Z24, Z2
+	VPDPBUSD.BCST 16(R8)(DX*1), Z24, Z3
+	VPDPBUSD.BCST 16(R9)(DX*1), Z24, Z4
+	VPDPBUSD.BCST 16(R10)(DX*1), Z24, Z5
+	VPDPBUSD.BCST 16(R11)(DX*1), Z24, Z6
+	VPDPBUSD.BCST 16(R12)(DX*1), Z24, Z7
+	VPDPBUSD.BCST 20(BX)(DX*1), Z25, Z0
+	VPDPBUSD.BCST 20(SI)(DX*1), Z25, Z1
+	VPDPBUSD.BCST 20(DI)(DX*1), Z25, Z2
+	VPDPBUSD.BCST 20(R8)(DX*1), Z25, Z3
+	VPDPBUSD.BCST 20(R9)(DX*1), Z25, Z4
+	VPDPBUSD.BCST 20(R10)(DX*1), Z25, Z5
+	VPDPBUSD.BCST 20(R11)(DX*1), Z25, Z6
+	VPDPBUSD.BCST 20(R12)(DX*1), Z25, Z7
+	VMOVDQU32     256(CX), Z26
+	VPSRLD        $0x04, Z26, Z27
+	VPANDD        Z30, Z26, Z26
+	VPANDD        Z30, Z27, Z27
+	VPDPBUSD.BCST 24(BX)(DX*1), Z26, Z0
+	VPDPBUSD.BCST 24(SI)(DX*1), Z26, Z1
+	VPDPBUSD.BCST 24(DI)(DX*1), Z26, Z2
+	VPDPBUSD.BCST 24(R8)(DX*1), Z26, Z3
+	VPDPBUSD.BCST 24(R9)(DX*1), Z26, Z4
+	VPDPBUSD.BCST 24(R10)(DX*1), Z26, Z5
+	VPDPBUSD.BCST 24(R11)(DX*1), Z26, Z6
+	VPDPBUSD.BCST 24(R12)(DX*1), Z26, Z7
+	VPDPBUSD.BCST 28(BX)(DX*1), Z27, Z0
+	VPDPBUSD.BCST 28(SI)(DX*1), Z27, Z1
+	VPDPBUSD.BCST 28(DI)(DX*1), Z27, Z2
+	VPDPBUSD.BCST 28(R8)(DX*1), Z27, Z3
+	VPDPBUSD.BCST 28(R9)(DX*1), Z27, Z4
+	VPDPBUSD.BCST 28(R10)(DX*1), Z27, Z5
+	VPDPBUSD.BCST 28(R11)(DX*1), Z27, Z6
+	VPDPBUSD.BCST 28(R12)(DX*1), Z27, Z7
+	VPSLLD        $0x10, Z28, Z29
+	VMULPS.BCST   32(BX)(DX*1), Z29, Z8
+	VCVTDQ2PS     Z0, Z0
+	VMULPS        Z0, Z8, Z8
+	VADDPS        Z8, Z16, Z16
+	VMULPS.BCST   32(SI)(DX*1), Z29, Z9
+	VCVTDQ2PS     Z1, Z1
+	VMULPS        Z1, Z9, Z9
+	VADDPS        Z9, Z17, Z17
+	VMULPS.BCST   32(DI)(DX*1), Z29, Z10
+	VCVTDQ2PS     Z2, Z2
+	VMULPS        Z2, Z10, Z10
+	VADDPS        Z10, Z18, Z18
+	VMULPS.BCST   32(R8)(DX*1), Z29, Z11
+	VCVTDQ2PS     Z3, Z3
+	VMULPS        Z3, Z11, Z11
+	VADDPS        Z11, Z19, Z19
+	VMULPS.BCST   32(R9)(DX*1), Z29, Z12
+	VCVTDQ2PS     Z4, Z4
+	VMULPS        Z4, Z12, Z12
+	VADDPS        Z12, Z20, Z20
+	VMULPS.BCST   32(R10)(DX*1), Z29, Z13
+	VCVTDQ2PS     Z5, Z5
+	VMULPS        Z5, Z13, Z13
+	VADDPS        Z13, Z21, Z21
+	VMULPS.BCST   32(R11)(DX*1), Z29, Z14
+	VCVTDQ2PS     Z6, Z6
+	VMULPS        Z6, Z14, Z14
+	VADDPS        Z14, Z22, Z22
+	VMULPS.BCST   32(R12)(DX*1), Z29, Z15
+	VCVTDQ2PS     Z7, Z7
+	VMULPS        Z7, Z15, Z15
+	VADDPS        Z15, Z23, Z23
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z18, Z18
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z19, Z19
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z20, Z20
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z21, Z21
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z22, Z22
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z23, Z23
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z19, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z20, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z21, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z22, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z23, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightBF168AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·weightBF168AVX512(SB), NOSPLIT, $0-53
+	MOVQ   n+0(FP), AX
+	MOVQ   w+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   off+24(FP), R12
+	MOVQ   (R12), BX
+	ADDQ   DX, BX
+	VPXORD Z16, Z16, Z16
+	MOVQ   8(R12), SI
+	ADDQ   DX, SI
+	VPXORD Z17, Z17, Z17
+	MOVQ   16(R12), DI
+	ADDQ   DX, DI
+	VPXORD Z18, Z18, Z18
+	MOVQ   24(R12), R8
+	ADDQ   DX, R8
+	VPXORD Z19, Z19, Z19
+	MOVQ   32(R12), R9
+	ADDQ   DX, R9
+	VPXORD Z20, Z20, Z20
+	MOVQ   40(R12), R10
+	ADDQ   DX, R10
+	VPXORD Z21, Z21, Z21
+	MOVQ   48(R12), R11
+	ADDQ   DX, R11
+	VPXORD Z22, Z22, Z22
+	MOVQ   56(R12), R12
+	ADDQ   DX, R12
+	VPXORD Z23, Z23, Z23
+	XORQ   DX, DX
+	CMPQ   AX, $0x04
+	JL     rest
+
+loop:
+	VMOVUPS      (CX), Z24
+	VBROADCASTSS (BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS (SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS (DI)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS (R8)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdc
+	VBROADCASTSS (R9)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe1
+	VBROADCASTSS (R10)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS (R11)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS (R12)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfc
+	VMOVUPS      64(CX), Z24
+	VBROADCASTSS 4(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS 4(SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 4(DI)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 4(R8)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdc
+	VBROADCASTSS 4(R9)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe1
+	VBROADCASTSS 4(R10)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 4(R11)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 4(R12)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfc
+	VMOVUPS      128(CX), Z24
+	VBROADCASTSS 8(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS 8(SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 8(DI)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 8(R8)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdc
+	VBROADCASTSS 8(R9)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe1
+	VBROADCASTSS 8(R10)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 8(R11)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 8(R12)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfc
+	VMOVUPS      192(CX), Z24
+	VBROADCASTSS 12(BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS 12(SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS 12(DI)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS 12(R8)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdc
+	VBROADCASTSS 12(R9)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe1
+	VBROADCASTSS 12(R10)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS 12(R11)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS 12(R12)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfc
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x10, DX
+	SUBQ         $0x04, AX
+	CMPQ         AX, $0x04
+	JGE          loop
+
+rest:
+	TESTQ AX, AX
+	JZ    done
+
+one:
+	VMOVUPS      (CX), Z24
+	VBROADCASTSS (BX)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc1
+	VBROADCASTSS (SI)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xca
+	VBROADCASTSS (DI)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd3
+	VBROADCASTSS (R8)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xdc
+	VBROADCASTSS (R9)(DX*1), Z25
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe1
+	VBROADCASTSS (R10)(DX*1), Z26
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xea
+	VBROADCASTSS (R11)(DX*1), Z27
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf3
+	VBROADCASTSS (R12)(DX*1), Z28
+	BYTE         $0x62
+	BYTE         $0x82
+	BYTE         $0x3e
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xfc
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x04, DX
+	SUBQ         $0x01, AX
+	JNZ          one
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z18, Z18
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z19, Z19
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z20, Z20
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z21, Z21
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z22, Z22
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z23, Z23
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z19, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z20, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z21, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z22, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z23, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightF328AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512F
+TEXT ·weightF328AVX512(SB), NOSPLIT, $0-53
+	MOVQ   n+0(FP), AX
+	MOVQ   w+8(FP), CX
+	MOVQ   a+16(FP), DX
+	MOVQ   off+24(FP), R12
+	MOVQ   (R12), BX
+	ADDQ   DX, BX
+	VPXORD Z16, Z16, Z16
+	MOVQ   8(R12), SI
+	ADDQ   DX, SI
+	VPXORD Z17, Z17, Z17
+	MOVQ   16(R12), DI
+	ADDQ   DX, DI
+	VPXORD Z18, Z18, Z18
+	MOVQ   24(R12), R8
+	ADDQ   DX, R8
+	VPXORD Z19, Z19, Z19
+	MOVQ   32(R12), R9
+	ADDQ   DX, R9
+	VPXORD Z20, Z20, Z20
+	MOVQ   40(R12), R10
+	ADDQ   DX, R10
+	VPXORD Z21, Z21, Z21
+	MOVQ   48(R12), R11
+	ADDQ   DX, R11
+	VPXORD Z22, Z22, Z22
+	MOVQ   56(R12), R12
+	ADDQ   DX, R12
+	VPXORD Z23, Z23, Z23
+	XORQ   DX, DX
+	CMPQ   AX, $0x04
+	JL     rest
+
+loop:
+	VMOVUPS          (CX), Z24
+	VFMADD231PS.BCST (BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST (SI)(DX*1), Z24, Z17
+	VFMADD231PS.BCST (DI)(DX*1), Z24, Z18
+	VFMADD231PS.BCST (R8)(DX*1), Z24, Z19
+	VFMADD231PS.BCST (R9)(DX*1), Z24, Z20
+	VFMADD231PS.BCST (R10)(DX*1), Z24, Z21
+	VFMADD231PS.BCST (R11)(DX*1), Z24, Z22
+	VFMADD231PS.BCST (R12)(DX*1), Z24, Z23
+	VMOVUPS          64(CX), Z24
+	VFMADD231PS.BCST 4(BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST 4(SI)(DX*1), Z24, Z17
+	VFMADD231PS.BCST 4(DI)(DX*1), Z24, Z18
+	VFMADD231PS.BCST 4(R8)(DX*1), Z24, Z19
+	VFMADD231PS.BCST 4(R9)(DX*1), Z24, Z20
+	VFMADD231PS.BCST 4(R10)(DX*1), Z24, Z21
+	VFMADD231PS.BCST 4(R11)(DX*1), Z24, Z22
+	VFMADD231PS.BCST 4(R12)(DX*1), Z24, Z23
+	VMOVUPS          128(CX), Z24
+	VFMADD231PS.BCST 8(BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST 8(SI)(DX*1), Z24, Z17
+	VFMADD231PS.BCST 8(DI)(DX*1), Z24, Z18
+	VFMADD231PS.BCST 8(R8)(DX*1), Z24, Z19
+	VFMADD231PS.BCST 8(R9)(DX*1), Z24, Z20
+	VFMADD231PS.BCST 8(R10)(DX*1), Z24, Z21
+	VFMADD231PS.BCST 8(R11)(DX*1), Z24, Z22
+	VFMADD231PS.BCST 8(R12)(DX*1), Z24, Z23
+	VMOVUPS          192(CX), Z24
+	VFMADD231PS.BCST 12(BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST 12(SI)(DX*1), Z24, Z17
+	VFMADD231PS.BCST 12(DI)(DX*1), Z24, Z18
+	VFMADD231PS.BCST 12(R8)(DX*1), Z24, Z19
+	VFMADD231PS.BCST 12(R9)(DX*1), Z24, Z20
+	VFMADD231PS.BCST 12(R10)(DX*1), Z24, Z21
+	VFMADD231PS.BCST 12(R11)(DX*1), Z24, Z22
+	VFMADD231PS.BCST 12(R12)(DX*1), Z24, Z23
+	ADDQ             $0x00000100, CX
+	ADDQ             $0x10, DX
+	SUBQ             $0x04, AX
+	CMPQ             AX, $0x04
+	JGE              loop
+
+rest:
+	TESTQ AX, AX
+	JZ    done
+
+one:
+	VMOVUPS          (CX), Z24
+	VFMADD231PS.BCST (BX)(DX*1), Z24, Z16
+	VFMADD231PS.BCST (SI)(DX*1), Z24, Z17
+	VFMADD231PS.BCST (DI)(DX*1), Z24, Z18
+	VFMADD231PS.BCST (R8)(DX*1), Z24, Z19
+	VFMADD231PS.BCST (R9)(DX*1), Z24, Z20
+	VFMADD231PS.BCST (R10)(DX*1), Z24, Z21
+	VFMADD231PS.BCST (R11)(DX*1), Z24, Z22
+	VFMADD231PS.BCST (R12)(DX*1), Z24, Z23
+	ADDQ             $0x00000040, CX
+	ADDQ             $0x04, DX
+	SUBQ             $0x01, AX
+	JNZ              one
+
+done:
+	MOVL      mask+48(FP), AX
+	KMOVW     AX, K1
+	MOVQ      c+32(FP), CX
+	MOVQ      ldc+40(FP), DX
+	SHLQ      $0x02, DX
+	MOVB      add+52(FP), AL
+	TESTB     AL, AL
+	JZ        store
+	MOVQ      CX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z18, Z18
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z19, Z19
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z20, Z20
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z21, Z21
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z22, Z22
+	ADDQ      DX, AX
+	VMOVUPS.Z (AX), K1, Z24
+	VADDPS    Z24, Z23, Z23
+	ADDQ      DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z19, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z20, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z21, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z22, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z23, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func weightFP88AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VBMI, CMOV
+TEXT ·weightFP88AVX512(SB), NOSPLIT, $0-53
+	MOVQ         n+0(FP), AX
+	MOVQ         w+8(FP), CX
+	MOVQ         a+16(FP), DX
+	MOVQ         off+24(FP), R12
+	MOVQ         (R12), BX
+	ADDQ         DX, BX
+	VPXORD       Z16, Z16, Z16
+	MOVQ         8(R12), SI
+	ADDQ         DX, SI
+	VPXORD       Z17, Z17, Z17
+	MOVQ         16(R12), DI
+	ADDQ         DX, DI
+	VPXORD       Z18, Z18, Z18
+	MOVQ         24(R12), R8
+	ADDQ         DX, R8
+	VPXORD       Z19, Z19, Z19
+	MOVQ         32(R12), R9
+	ADDQ         DX, R9
+	VPXORD       Z20, Z20, Z20
+	MOVQ         40(R12), R10
+	ADDQ         DX, R10
+	VPXORD       Z21, Z21, Z21
+	MOVQ         48(R12), R11
+	ADDQ         DX, R11
+	VPXORD       Z22, Z22, Z22
+	MOVQ         56(R12), R12
+	ADDQ         DX, R12
+	VPXORD       Z23, Z23, Z23
+	XORQ         DX, DX
+	VMOVDQU32    e4m3Low<>+0(SB), Z26
+	VMOVDQU32    e4m3Low<>+64(SB), Z27
+	VMOVDQU32    e4m3High<>+0(SB), Z28
+	VMOVDQU32    e4m3High<>+64(SB), Z29
+	MOVL         $0x80808080, R13
+	VPBROADCASTD R13, Z24
+	VMOVDQA32    Z24, Z30
+
+block:
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z8, Z8, Z8
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z9, Z9, Z9
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z10, Z10, Z10
+	VPXORD  Z3, Z3, Z3
+	VPXORD  Z11, Z11, Z11
+	VPXORD  Z4, Z4, Z4
+	VPXORD  Z12, Z12, Z12
+	VPXORD  Z5, Z5, Z5
+	VPXORD  Z13, Z13, Z13
+	VPXORD  Z6, Z6, Z6
+	VPXORD  Z14, Z14, Z14
+	VPXORD  Z7, Z7, Z7
+	VPXORD  Z15, Z15, Z15
+	MOVQ    CX, R14
+	ADDQ    $0x40, CX
+	MOVQ    $0x00000020, R13
+	CMPQ    AX, R13
+	CMOVQLT AX, R13
+	SUBQ    R13, AX
+
+loop:
+	VMOVDQU32    (CX), Z31
+	VMOVDQA32    Z31, Z24
+	VMOVDQA32    Z31, Z25
+	VPERMI2B     Z27, Z26, Z24
+	VPERMI2B     Z29, Z28, Z25
+	VPTERNLOGD   $0xf8, Z30, Z31, Z25
+	VPUNPCKLBW   Z25, Z24, Z31
+	VPUNPCKHBW   Z25, Z24, Z25
+	VBROADCASTSD (BX)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc0
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc0
+	VBROADCASTSD (SI)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc8
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xc8
+	VBROADCASTSD (DI)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd0
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd0
+	VBROADCASTSD (R8)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd8
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xd8
+	VBROADCASTSD (R9)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe0
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe0
+	VBROADCASTSD (R10)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe8
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xe8
+	VBROADCASTSD (R11)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf0
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf0
+	VBROADCASTSD (R12)(DX*1), Z24
+	BYTE         $0x62
+	BYTE         $0x92
+	BYTE         $0x06
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf8
+	BYTE         $0x62
+	BYTE         $0x12
+	BYTE         $0x36
+	BYTE         $0x40
+	BYTE         $0x52
+	BYTE         $0xf8
+	ADDQ         $0x40, CX
+	ADDQ         $0x08, DX
+	DECQ         R13
+	JNZ          loop
+	VMOVUPS      (R14), Z24
+	VSHUFPS      $0x88, Z8, Z0, Z25
+	VSHUFPS      $0xdd, Z8, Z0, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z16, Z16
+	VSHUFPS      $0x88, Z9, Z1, Z25
+	VSHUFPS      $0xdd, Z9, Z1, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z17, Z17
+	VSHUFPS      $0x88, Z10, Z2, Z25
+	VSHUFPS      $0xdd, Z10, Z2, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z18, Z18
+	VSHUFPS      $0x88, Z11, Z3, Z25
+	VSHUFPS      $0xdd, Z11, Z3, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z19, Z19
+	VSHUFPS      $0x88, Z12, Z4, Z25
+	VSHUFPS      $0xdd, Z12, Z4, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z20, Z20
+	VSHUFPS      $0x88, Z13, Z5, Z25
+	VSHUFPS      $0xdd, Z13, Z5, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z21, Z21
+	VSHUFPS      $0x88, Z14, Z6, Z25
+	VSHUFPS      $0xdd, Z14, Z6, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z22, Z22
+	VSHUFPS      $0x88, Z15, Z7, Z25
+	VSHUFPS      $0xdd, Z15, Z7, Z31
+	VADDPS       Z31, Z25, Z25
+	VMULPS       Z24, Z25, Z25
+	VADDPS       Z25, Z23, Z23
+	TESTQ        AX, AX
+	JNZ          block
+	MOVL         mask+48(FP), AX
+	KMOVW        AX, K1
+	MOVQ         c+32(FP), CX
+	MOVQ         ldc+40(FP), DX
+	SHLQ         $0x02, DX
+	MOVB         add+52(FP), AL
+	TESTB        AL, AL
+	JZ           store
+	MOVQ         CX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z16, Z16
+	ADDQ         DX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z17, Z17
+	ADDQ         DX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z18, Z18
+	ADDQ         DX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z19, Z19
+	ADDQ         DX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z20, Z20
+	ADDQ         DX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z21, Z21
+	ADDQ         DX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z22, Z22
+	ADDQ         DX, AX
+	VMOVUPS.Z    (AX), K1, Z24
+	VADDPS       Z24, Z23, Z23
+	ADDQ         DX, AX
+
+store:
+	VMOVUPS Z16, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z17, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z18, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z19, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z20, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z21, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z22, K1, (CX)
+	ADDQ    DX, CX
+	VMOVUPS Z23, K1, (CX)
+	ADDQ    DX, CX
+	VZEROUPPER
+	RET
+
+// func quantiseGroupsAVX512(n int, to *byte, x *float32)
+// Requires: AVX, AVX2, AVX512F, AVX512VL
+TEXT ·quantiseGroupsAVX512(SB), NOSPLIT, $0-24
+	MOVQ         n+0(FP), AX
+	MOVQ         to+8(FP), CX
+	MOVQ         x+16(FP), DX
+	MOVL         $0x7fffffff, BX
+	VPBROADCASTD BX, Z0
+	MOVL         $0x42fe0000, BX
+	VMOVD        BX, X1
+
+loop:
+	VMOVUPS       (DX), Z2
+	VMOVUPS       64(DX), Z3
+	VPANDD        Z0, Z2, Z4
+	VPANDD        Z0, Z3, Z5
+	VPMAXUD       Z5, Z4, Z4
+	VEXTRACTI64X4 $0x01, Z4, Y5
+	VPMAXUD       Y4, Y5, Y5
+	VEXTRACTI32X4 $0x01, Y5, X4
+	VPMAXUD       X5, X4, X4
+	VPSHUFD       $0x4e, X4, X5
+	VPMAXUD       X5, X4, X4
+	VPSHUFD       $0xb1, X4, X5
+	VPMAXUD       X5, X4, X4
+	VMOVD         X4, BX
+	CMPL          BX, $0x0d800000
+	JB            nothing
+	CMPL          BX, $0x7f800000
+	JAE           spoilt
+	VDIVSS        X1, X4, X5
+	VDIVSS        X4, X1, X4
+	VBROADCASTSS  X4, Z4
+	VMULPS        Z4, Z2, Z2
+	VCVTPS2DQ     Z2, Z2
+	VPMOVDB       Z2, (CX)
+	VMULPS        Z4, Z3, Z3
+	VCVTPS2DQ     Z3, Z3
+	VPMOVDB       Z3, 16(CX)
+	VMOVSS        X5, 32(CX)
+	VPADDD        Z3, Z2, Z2
+	VEXTRACTI64X4 $0x01, Z2, Y3
+	VPADDD        Y2, Y3, Y3
+	VEXTRACTI32X4 $0x01, Y3, X2
+	VPADDD        X3, X2, X2
+	VPSHUFD       $0x4e, X2, X3
+	VPADDD        X3, X2, X2
+	VPSHUFD       $0xb1, X2, X3
+	VPADDD        X3, X2, X2
+	VMOVD         X2, BX
+	NEGL          BX
+	SHLL          $0x03, BX
+	MOVL          BX, 40(CX)
+	SHLL          $0x04, BX
+	MOVL          BX, 36(CX)
+
+next:
+	ADDQ $0x2c, CX
+	ADDQ $0x00000080, DX
+	DECQ AX
+	JNZ  loop
+	VZEROUPPER
+	RET
+
+nothing:
+	XORL BX, BX
+	JMP  empty
+
+spoilt:
+	MOVL $0x7fc00000, BX
+
+empty:
+	VPXORD    Y6, Y6, Y6
+	VMOVDQU32 Y6, (CX)
+	VMOVDQU32 X6, 28(CX)
+	MOVL      BX, 32(CX)
+	JMP       next
+
+// func roundRowAVX512(n int, to *byte, x *float32)
+// Requires: AVX, AVX512F
+TEXT ·roundRowAVX512(SB), NOSPLIT, $0-24
+	MOVQ n+0(FP), AX
+	MOVQ to+8(FP), CX
+	MOVQ x+16(FP), DX
+
+loop:
+	VMOVUPS (DX), Z0
+	VMOVUPS 64(DX), Z1
+	BYTE    $0x62
+	BYTE    $0xf2
+	BYTE    $0x77
+	BYTE    $0x48
+	BYTE    $0x72
+	BYTE    $0xd0
+	VMOVUPS Z2, (CX)
+	ADDQ    $0x40, CX
+	ADDQ    $0x00000080, DX
+	SUBQ    $0x20, AX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
 // func fmaLoopAVX512(rounds int)
 // Requires: AVX, AVX512F
 TEXT ·fmaLoopAVX512(SB), NOSPLIT, $0-8

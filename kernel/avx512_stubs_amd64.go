@@ -390,6 +390,116 @@ func roundE4M3AVX512(n int, dst *float32, src *float32, scale float32)
 //go:noescape
 func roundE4M3ByAVX512(n int, dst *float32, src *float32, scale *float32)
 
+// weightInt81AVX512 multiplies 1 rows, which begin at a + off[i], with a panel of Int8.
+//
+//go:noescape
+func weightInt81AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightInt41AVX512 multiplies 1 rows, which begin at a + off[i], with a panel of Int4.
+//
+//go:noescape
+func weightInt41AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightBF161AVX512 multiplies 1 rows, which begin at a + off[i], with a panel of BF16.
+//
+//go:noescape
+func weightBF161AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightF321AVX512 multiplies 1 rows, which begin at a + off[i], with a panel of F32.
+//
+//go:noescape
+func weightF321AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightFP81AVX512 multiplies 1 rows, which begin at a + off[i], with a panel of FP8.
+//
+//go:noescape
+func weightFP81AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightInt82AVX512 multiplies 2 rows, which begin at a + off[i], with a panel of Int8.
+//
+//go:noescape
+func weightInt82AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightInt42AVX512 multiplies 2 rows, which begin at a + off[i], with a panel of Int4.
+//
+//go:noescape
+func weightInt42AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightBF162AVX512 multiplies 2 rows, which begin at a + off[i], with a panel of BF16.
+//
+//go:noescape
+func weightBF162AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightF322AVX512 multiplies 2 rows, which begin at a + off[i], with a panel of F32.
+//
+//go:noescape
+func weightF322AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightFP82AVX512 multiplies 2 rows, which begin at a + off[i], with a panel of FP8.
+//
+//go:noescape
+func weightFP82AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightInt84AVX512 multiplies 4 rows, which begin at a + off[i], with a panel of Int8.
+//
+//go:noescape
+func weightInt84AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightInt44AVX512 multiplies 4 rows, which begin at a + off[i], with a panel of Int4.
+//
+//go:noescape
+func weightInt44AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightBF164AVX512 multiplies 4 rows, which begin at a + off[i], with a panel of BF16.
+//
+//go:noescape
+func weightBF164AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightF324AVX512 multiplies 4 rows, which begin at a + off[i], with a panel of F32.
+//
+//go:noescape
+func weightF324AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightFP84AVX512 multiplies 4 rows, which begin at a + off[i], with a panel of FP8.
+//
+//go:noescape
+func weightFP84AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightInt88AVX512 multiplies 8 rows, which begin at a + off[i], with a panel of Int8.
+//
+//go:noescape
+func weightInt88AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightInt48AVX512 multiplies 8 rows, which begin at a + off[i], with a panel of Int4.
+//
+//go:noescape
+func weightInt48AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightBF168AVX512 multiplies 8 rows, which begin at a + off[i], with a panel of BF16.
+//
+//go:noescape
+func weightBF168AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightF328AVX512 multiplies 8 rows, which begin at a + off[i], with a panel of F32.
+//
+//go:noescape
+func weightF328AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// weightFP88AVX512 multiplies 8 rows, which begin at a + off[i], with a panel of FP8.
+//
+//go:noescape
+func weightFP88AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// quantiseGroupsAVX512 makes the records of n groups of 32.
+//
+//go:noescape
+func quantiseGroupsAVX512(n int, to *byte, x *float32)
+
+// roundRowAVX512 rounds n elements, a multiple of 32, to bfloat16.
+//
+//go:noescape
+func roundRowAVX512(n int, to *byte, x *float32)
+
 // fmaLoopAVX512 does 24 independent multiply-adds of 16 elements in each round.
 //
 //go:noescape

@@ -8,7 +8,8 @@ import "golang.org/x/sys/cpu"
 var (
 	useAVX2       = cpu.X86.HasAVX2 && cpu.X86.HasFMA
 	useAVX512     = useAVX2 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX512VL
-	useAVX512BF16 = useAVX512 && cpu.X86.HasAVX512BF16
+	useAVX512VNNI = useAVX512 && cpu.X86.HasAVX512VNNI
+	useAVX512BF16 = useAVX512VNNI && cpu.X86.HasAVX512BF16
 )
 
 // Active names the implementation in use.
@@ -27,14 +28,24 @@ func current(prec Precision) *gemmImpl {
 	return &portableGemm
 }
 
-// weightTiles are those in use.
-func weightTiles() *[FormatInt4 + 1]weightTile { return &portableTiles }
+// weightTileOf is the tile in use for a format.
+func weightTileOf(f Format) weightTile {
+	switch {
+	case f == FormatFP8 && !cpu.X86.HasAVX512VBMI:
+	case useAVX512BF16, useAVX512VNNI && (f == FormatInt8 || f == FormatInt4), useAVX512 && f == FormatF32:
+		return avx512Tiles[f]
+	}
+	return portableTiles[f]
+}
 
 // implementations are those that this processor can run, the best first and the portable one last.
 func implementations() []string {
 	var names []string
 	if useAVX512BF16 {
 		names = append(names, "avx512bf16")
+	}
+	if useAVX512VNNI {
+		names = append(names, "avx512vnni")
 	}
 	if useAVX512 {
 		names = append(names, avx512Gemm.name)
@@ -47,9 +58,10 @@ func implementations() []string {
 
 // use makes the named implementation the one in use until the function that it returns is called. It is for tests.
 func use(name string) (restore func()) {
-	avx2, avx512, bf16 := useAVX2, useAVX512, useAVX512BF16
+	avx2, avx512, vnni, bf16 := useAVX2, useAVX512, useAVX512VNNI, useAVX512BF16
 	useAVX512BF16 = name == "avx512bf16"
-	useAVX512 = useAVX512BF16 || name == avx512Gemm.name
+	useAVX512VNNI = useAVX512BF16 || name == "avx512vnni"
+	useAVX512 = useAVX512VNNI || name == avx512Gemm.name
 	useAVX2 = useAVX512 || name == avx2Gemm.name
-	return func() { useAVX2, useAVX512, useAVX512BF16 = avx2, avx512, bf16 }
+	return func() { useAVX2, useAVX512, useAVX512VNNI, useAVX512BF16 = avx2, avx512, vnni, bf16 }
 }

@@ -8,8 +8,8 @@ func Active() string { return portableGemm.name }
 // current is the implementation of products in use.
 func current(Precision) *gemmImpl { return &portableGemm }
 
-// weightTiles are those in use.
-func weightTiles() *[FormatInt4 + 1]weightTile { return &portableTiles }
+// weightTileOf is the tile in use for a format.
+func weightTileOf(f Format) weightTile { return portableTiles[f] }
 
 // implementations are those that this processor can run, the best first and the portable one last.
 func implementations() []string { return []string{portableGemm.name} }

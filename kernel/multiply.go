@@ -43,7 +43,6 @@ func (p *WeightProduct) offset(i int) int {
 func (p *Pool) Multiply(products ...WeightProduct) {
 	j := &p.weights
 	j.products = append(j.products[:0], products...)
-	j.tiles = weightTiles()
 	j.plan(p.Workers())
 	p.Run(j, len(j.parts))
 	clear(j.products) // let go of the matrices
@@ -51,7 +50,6 @@ func (p *Pool) Multiply(products ...WeightProduct) {
 
 // weightJob is a list of products, cut into parts.
 type weightJob struct {
-	tiles    *[FormatInt4 + 1]weightTile
 	products []WeightProduct
 	parts    []weightPart
 	offsets  [][tileRows]int // of a tile's rows, for each worker
@@ -99,7 +97,10 @@ func (j *weightJob) plan(workers int) {
 func (j *weightJob) Do(worker, part int) {
 	t := j.parts[part]
 	pr := &j.products[t.product]
-	tile := j.tiles[pr.W.format]
+	tile := weightTileOf(pr.W.format)
+	if pr.W.k == 0 {
+		tile = portableTiles[pr.W.format]
+	}
 	off := &j.offsets[worker]
 	for p := t.p0; p < t.p1; p++ {
 		w, n := pr.W.panel(pr.Part, p), p*panelRows

@@ -19,8 +19,14 @@ type Rows struct {
 	data   []byte
 }
 
-// intRecord is a group of a row for the integers: 32 bytes, the scale, and their sum, as an int32.
-const intRecord = intGroup + 8
+// A group of a row for the integers is a record: the 32 bytes, the scale, and as int32 what the sums of products with Int8 and with Int4
+// begin with, as those weights are kept with 128 and 8 added: -128 and -8 times the sum of the bytes.
+const (
+	recordScale = intGroup
+	recordInt8  = intGroup + 4
+	recordInt4  = intGroup + 8
+	intRecord   = intGroup + 12
+)
 
 // form is the form of rows that a format is multiplied with.
 func (f Format) form() Format {
@@ -71,12 +77,12 @@ func (r *Rows) Set(i int, x []float32) {
 			putFloat(to[4*i:], v)
 		}
 	case FormatBF16:
-		for i, v := range x {
-			putBF16(to[2*i:], v)
+		for i := roundBlocks(to, x); i < r.k; i++ {
+			putBF16(to[2*i:], x[i])
 		}
-		clear(to[2*len(x):])
+		clear(to[2*r.k:])
 	default:
-		for g := 0; g*intGroup < r.k; g++ {
+		for g := quantiseBlocks(to, x); g*intGroup < r.k; g++ {
 			quantiseGroup(to[g*intRecord:(g+1)*intRecord], x[g*intGroup:min((g+1)*intGroup, r.k)])
 		}
 	}
@@ -105,6 +111,7 @@ func quantiseGroup(to []byte, x []float32) {
 		to[i] = uint8(q)
 		sum += q
 	}
-	putFloat(to[intGroup:], scale)
-	binary.LittleEndian.PutUint32(to[intGroup+4:], uint32(sum))
+	putFloat(to[recordScale:], scale)
+	binary.LittleEndian.PutUint32(to[recordInt8:], uint32(-128*sum))
+	binary.LittleEndian.PutUint32(to[recordInt4:], uint32(-8*sum))
 }

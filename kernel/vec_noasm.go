@@ -28,3 +28,6 @@ func absMaxBlocks(x []float32, most uint32) (int, uint32)   { return 0, most }
 func absMaxesBlocks(most, x []float32) int                  { return 0 }
 func roundE4M3Blocks(dst, src []float32, scale float32) int { return 0 }
 func roundE4M3ByBlocks(dst, src, scale []float32) int       { return 0 }
+
+func quantiseBlocks(to []byte, x []float32) int { return 0 }
+func roundBlocks(to []byte, x []float32) int    { return 0 }

@@ -84,16 +84,15 @@ func rowInt(f Format, k int, w, a []byte, sums *[panelRows]float32) {
 		} else {
 			dotsInt4(&part, q[:panelRows*intGroup/2], record)
 		}
-		s := getFloat(record[intGroup:])
+		s := getFloat(record[recordScale:])
 		for j := range sums {
 			sums[j] += float32(float32(part[j]) * float32(getBF16(scale[4*j:])*s))
 		}
 	}
 }
 
-// dotsInt8 starts at -128·Σ a, since 128 is added to the weights.
 func dotsInt8(part *[panelRows]int32, q, record []byte) {
-	start := -128 * int32(binary.LittleEndian.Uint32(record[intGroup+4:]))
+	start := int32(binary.LittleEndian.Uint32(record[recordInt8:]))
 	for j := range part {
 		part[j] = start
 	}
@@ -106,7 +105,7 @@ func dotsInt8(part *[panelRows]int32, q, record []byte) {
 }
 
 func dotsInt4(part *[panelRows]int32, q, record []byte) {
-	start := -8 * int32(binary.LittleEndian.Uint32(record[intGroup+4:]))
+	start := int32(binary.LittleEndian.Uint32(record[recordInt4:]))
 	for j := range part {
 		part[j] = start
 	}

@@ -30,7 +30,7 @@ func TestRows(t *testing.T) {
 				for _, v := range group {
 					amax = max(amax, float32(math.Abs(float64(v))))
 				}
-				if scale := getFloat(record[intGroup:]); scale != amax/127 {
+				if scale := getFloat(record[recordScale:]); scale != amax/127 {
 					t.Fatalf("k %d, group %d: scale %v, want %v", k, g, scale, amax/127)
 				}
 				for i, v := range record[:intGroup] {
@@ -43,8 +43,10 @@ func TestRows(t *testing.T) {
 					}
 					sum += int32(int8(v))
 				}
-				if got := int32(binary.LittleEndian.Uint32(record[intGroup+4:])); got != sum {
-					t.Fatalf("k %d, group %d: sum %d, want %d", k, g, got, sum)
+				for at, weight := range map[int]int32{recordInt8: -128, recordInt4: -8} {
+					if got := int32(binary.LittleEndian.Uint32(record[at:])); got != weight*sum {
+						t.Fatalf("k %d, group %d: start %d, want %d", k, g, got, weight*sum)
+					}
 				}
 			}
 		})
@@ -67,7 +69,7 @@ func TestRowsExtremes(t *testing.T) {
 			x[33], x[95] = c.x, 1
 			r.Set(0, x)
 			record := r.data[intRecord:]
-			scale := getFloat(record[intGroup:])
+			scale := getFloat(record[recordScale:])
 			if scale != c.scale && !(scale != scale && c.scale != c.scale) || int8(record[1]) != c.q {
 				t.Errorf("%v: %d times %v, want %d times %v", c.x, int8(record[1]), scale, c.q, c.scale)
 			}

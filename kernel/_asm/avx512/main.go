@@ -39,6 +39,7 @@ func main() {
 	packRows("packWideRowsBF16AVX512", 2, 2)
 	vectors()
 	eights()
+	weightTiles()
 	fmaLoop()
 	Generate()
 }

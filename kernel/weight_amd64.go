@@ -1,0 +1,75 @@
+//go:build !purego
+
+package kernel
+
+// asmTile is a tile of a fixed number of rows, of n words, groups or fours of k's.
+type asmTile func(n int, w, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)
+
+// asmTiles are those of 1, 2, 4 and 8 rows.
+type asmTiles [4]asmTile
+
+var (
+	f32Tiles  = asmTiles{weightF321AVX512, weightF322AVX512, weightF324AVX512, weightF328AVX512}
+	bf16Tiles = asmTiles{weightBF161AVX512, weightBF162AVX512, weightBF164AVX512, weightBF168AVX512}
+	fp8Tiles  = asmTiles{weightFP81AVX512, weightFP82AVX512, weightFP84AVX512, weightFP88AVX512}
+	int8Tiles = asmTiles{weightInt81AVX512, weightInt82AVX512, weightInt84AVX512, weightInt88AVX512}
+	int4Tiles = asmTiles{weightInt41AVX512, weightInt42AVX512, weightInt44AVX512, weightInt48AVX512}
+)
+
+// run takes so many rows at a time as there are tiles for; perStep are the k's of a step of the tile.
+func (tiles *asmTiles) run(perStep, k int, w, a []byte, off []int, c []float32, ldc, cols int, add bool) {
+	if len(off) == 0 || cols == 0 {
+		return
+	}
+	_, _ = c[(len(off)-1)*ldc+cols-1], w[k-1]
+	n, mask := groupsOf(k, perStep), columns(cols)
+	for i := 0; i < len(off); {
+		size := 3
+		for 1<<size > len(off)-i {
+			size--
+		}
+		tiles[size](n, &w[0], &a[0], &off[i], &c[i*ldc], ldc, mask, add)
+		i += 1 << size
+	}
+}
+
+// avx512Tiles are for AVX-512 with VNNI, BF16 and VBMI; all of the integers' bits are those of the portable ones.
+var avx512Tiles = [...]weightTile{
+	FormatF32: func(k int, w, a []byte, off []int, c []float32, ldc, cols int, add bool) {
+		f32Tiles.run(1, k, w, a, off, c, ldc, cols, add)
+	},
+	FormatBF16: func(k int, w, a []byte, off []int, c []float32, ldc, cols int, add bool) {
+		bf16Tiles.run(2, k, w, a, off, c, ldc, cols, add)
+	},
+	FormatFP8: func(k int, w, a []byte, off []int, c []float32, ldc, cols int, add bool) {
+		fp8Tiles.run(4, k, w, a, off, c, ldc, cols, add)
+	},
+	FormatInt8: func(k int, w, a []byte, off []int, c []float32, ldc, cols int, add bool) {
+		int8Tiles.run(intGroup, k, w, a, off, c, ldc, cols, add)
+	},
+	FormatInt4: func(k int, w, a []byte, off []int, c []float32, ldc, cols int, add bool) {
+		int4Tiles.run(intGroup, k, w, a, off, c, ldc, cols, add)
+	},
+}
+
+// quantiseBlocks makes the records of all whole groups, and returns their number.
+func quantiseBlocks(to []byte, x []float32) int {
+	n := len(x) / intGroup
+	if !useAVX512 || n == 0 {
+		return 0
+	}
+	_ = to[n*intRecord-1]
+	quantiseGroupsAVX512(n, &to[0], &x[0])
+	return n
+}
+
+// roundBlocks rounds a multiple of 32 elements to bfloat16, and returns how many.
+func roundBlocks(to []byte, x []float32) int {
+	n := len(x) &^ 31
+	if !useAVX512BF16 || n == 0 {
+		return 0
+	}
+	_ = to[2*n-1]
+	roundRowAVX512(n, &to[0], &x[0])
+	return n
+}
