@@ -1232,6 +1232,34 @@ loop:
 	VZEROUPPER
 	RET
 
+// func sumAtLeastAVX2(n int, lanes *float32, x *float32, cut float32)
+// Requires: AVX, AVX2, SSE
+TEXT ·sumAtLeastAVX2(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), AX
+	MOVQ         x+16(FP), CX
+	MOVQ         lanes+8(FP), DX
+	VMOVUPS      (DX), Y0
+	VMOVUPS      32(DX), Y1
+	MOVSS        cut+24(FP), X2
+	VBROADCASTSS X2, Y2
+
+loop:
+	VMOVUPS (CX), Y3
+	VCMPPS  $0x1d, Y2, Y3, Y4
+	VANDPS  Y3, Y4, Y3
+	VADDPS  Y3, Y0, Y0
+	VMOVUPS 32(CX), Y3
+	VCMPPS  $0x1d, Y2, Y3, Y4
+	VANDPS  Y3, Y4, Y3
+	VADDPS  Y3, Y1, Y1
+	ADDQ    $0x40, CX
+	SUBQ    $0x10, AX
+	JNZ     loop
+	VMOVUPS Y0, (DX)
+	VMOVUPS Y1, 32(DX)
+	VZEROUPPER
+	RET
+
 // func dotAVX2(n int, lanes *float32, a *float32, b *float32)
 // Requires: AVX, FMA3
 TEXT ·dotAVX2(SB), NOSPLIT, $0-32

@@ -110,6 +110,11 @@ func scoreGradientAVX2(n int, dp *float32, p *float32, scale float32, mean float
 //go:noescape
 func sumAVX2(n int, lanes *float32, x *float32)
 
+// sumAtLeastAVX2 adds the x >= cut up in 16 lanes. n is a multiple of 16.
+//
+//go:noescape
+func sumAtLeastAVX2(n int, lanes *float32, x *float32, cut float32)
+
 // dotAVX2 adds a·b up in 16 lanes. n is a multiple of 16.
 //
 //go:noescape

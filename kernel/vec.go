@@ -186,6 +186,17 @@ func Sum(x []float32) float32 {
 	return reduce(&l)
 }
 
+// SumAtLeast adds up those of x that are no less than cut.
+func SumAtLeast(x []float32, cut float32) float32 {
+	var l [lanes]float32
+	for i := sumAtLeastBlocks(&l, x, cut); i < len(x); i++ {
+		if x[i] >= cut {
+			l[i%lanes] += x[i]
+		}
+	}
+	return reduce(&l)
+}
+
 // Dot is Σ a·b.
 func Dot(a, b []float32) float32 {
 	sameLength("dot", len(a), len(b))

@@ -114,6 +114,14 @@ func sumBlocks(l *[lanes]float32, x []float32) int {
 	return n
 }
 
+func sumAtLeastBlocks(l *[lanes]float32, x []float32, cut float32) int {
+	n := whole(len(x), lanes)
+	if n > 0 {
+		sumAtLeastAVX2(n, &l[0], &x[0], cut)
+	}
+	return n
+}
+
 func dotBlocks(l *[lanes]float32, a, b []float32) int {
 	n := whole(len(a), lanes)
 	if n > 0 {

@@ -16,6 +16,7 @@ func swigluBackwardBlocks(dGate, dUp, dy, gate, up []float32, l *[lanes]float32,
 }
 func maxBlocks(x []float32) (int, float32)                              { return 0, x[0] }
 func sumBlocks(l *[lanes]float32, x []float32) int                      { return 0 }
+func sumAtLeastBlocks(l *[lanes]float32, x []float32, cut float32) int  { return 0 }
 func dotBlocks(l *[lanes]float32, a, b []float32) int                   { return 0 }
 func dot3Blocks(l *[lanes]float32, a, b, c []float32) int               { return 0 }
 func axpyBlocks(y []float32, alpha float32, x []float32) int            { return 0 }

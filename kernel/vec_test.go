@@ -213,6 +213,16 @@ func TestSums(t *testing.T) {
 			if got := float64(Sum(a)); math.Abs(got-sum) > eps*abs {
 				t.Errorf("sum of %d: %v, want %v", n, got, sum)
 			}
+			// A cut that is one of the elements, with a NaN and an infinity that are under it.
+			c, above := append([]float32{float32(math.NaN()), float32(math.Inf(-1))}, a...), 0.0
+			for _, v := range a {
+				if v >= a[n/2] {
+					above += float64(v)
+				}
+			}
+			if got := float64(SumAtLeast(c, a[n/2])); math.Abs(got-above) > eps*abs {
+				t.Errorf("sum of %d from %v on: %v, want %v", n, a[n/2], got, above)
+			}
 			if got := SumSquares(a); math.Abs(got-squares) > 2e-5*squares {
 				t.Errorf("squares of %d: %v, want %v", n, got, squares)
 			}

@@ -267,19 +267,28 @@ func reductions() {
 	type sum struct {
 		name, signature, doc string
 		ptrs                 []string
+		cut                  bool // it has a parameter cut, for each to find in cuts
 		add                  func(l loop8, i int, acc VecVirtual)
 	}
+	var cuts VecVirtual
 	at := func(l loop8, p string, i int) Mem { return Mem{Base: l.ptrs[p], Disp: 32 * i} }
 	for _, s := range []sum{
-		{"sumAVX2", "func(n int, lanes, x *float32)", "adds x up in 16 lanes.", []string{"x"}, func(l loop8, i int, acc VecVirtual) {
+		{"sumAVX2", "func(n int, lanes, x *float32)", "adds x up in 16 lanes.", []string{"x"}, false, func(l loop8, i int, acc VecVirtual) {
 			VADDPS(at(l, "x", i), acc, acc)
 		}},
-		{"dotAVX2", "func(n int, lanes, a, b *float32)", "adds a·b up in 16 lanes.", []string{"a", "b"}, func(l loop8, i int, acc VecVirtual) {
+		{"sumAtLeastAVX2", "func(n int, lanes, x *float32, cut float32)", "adds the x >= cut up in 16 lanes.", []string{"x"}, true, func(l loop8, i int, acc VecVirtual) {
+			v, in := YMM(), YMM()
+			VMOVUPS(at(l, "x", i), v)
+			VCMPPS(Imm(0x1d), cuts, v, in) // greater or equal, false of a NaN
+			VANDPS(v, in, v)
+			VADDPS(v, acc, acc)
+		}},
+		{"dotAVX2", "func(n int, lanes, a, b *float32)", "adds a·b up in 16 lanes.", []string{"a", "b"}, false, func(l loop8, i int, acc VecVirtual) {
 			v := YMM()
 			VMOVUPS(at(l, "a", i), v)
 			VFMADD231PS(at(l, "b", i), v, acc)
 		}},
-		{"dot3AVX2", "func(n int, lanes, a, b, c *float32)", "adds a·b·c up in 16 lanes.", []string{"a", "b", "c"}, func(l loop8, i int, acc VecVirtual) {
+		{"dot3AVX2", "func(n int, lanes, a, b, c *float32)", "adds a·b·c up in 16 lanes.", []string{"a", "b", "c"}, false, func(l loop8, i int, acc VecVirtual) {
 			v := YMM()
 			VMOVUPS(at(l, "a", i), v)
 			VMULPS(at(l, "b", i), v, v)
@@ -294,6 +303,9 @@ func reductions() {
 		acc := []VecVirtual{YMM(), YMM()}
 		for i, a := range acc {
 			VMOVUPS(Mem{Base: lanes, Disp: 32 * i}, a)
+		}
+		if s.cut {
+			cuts = broadcast("cut")
 		}
 		Label("loop")
 		for i, a := range acc {
