@@ -31,8 +31,10 @@ func newCounts(o *Options, prompt []int32) counts {
 	return c
 }
 
+func (c *counts) off() bool { return c.repetition == 1 && c.frequency == 0 && c.presence == 0 }
+
 func (c *counts) add(id int32) {
-	if c.repetition == 1 && c.frequency == 0 && c.presence == 0 {
+	if c.off() {
 		return
 	}
 	i, found := slices.BinarySearchFunc(c.seen, id, func(s count, id int32) int { return cmp.Compare(s.id, id) })

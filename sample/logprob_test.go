@@ -33,19 +33,7 @@ func TestLogprobs(t *testing.T) {
 		if len(token.Top) != min(o.TopLogprobs, vocab) {
 			t.Fatalf("%d most likely, want %d", len(token.Top), o.TopLogprobs)
 		}
-		order := make([]int32, vocab)
-		for i := range order {
-			order[i] = int32(i)
-		}
-		slices.SortStableFunc(order, func(a, b int32) int {
-			switch {
-			case logits[a] > logits[b]:
-				return -1
-			case logits[a] < logits[b]:
-				return 1
-			}
-			return 0
-		})
+		order := sorted(logits)
 		for i, l := range token.Top {
 			if near(l); l.ID != order[i] {
 				t.Errorf("the %d-th most likely is %d, want %d", i, l.ID, order[i])

@@ -8,10 +8,14 @@ type random struct {
 
 func newRandom(seed, choice uint64) random { return random{start: scramble(scramble(seed) + choice)} }
 
-// uniform is the position's number in [0, 1).
-func (r *random) uniform() float64 {
+// uniform is the position's number in [0, 1), or another for each further try.
+func (r *random) uniform(try uint64) float64 {
 	const golden = 0x9e3779b97f4a7c15
-	return float64(scramble(r.start+(r.position+1)*golden)>>11) * 0x1p-53
+	z := scramble(r.start + (r.position+1)*golden)
+	if try > 0 {
+		z = scramble(z + try*golden)
+	}
+	return float64(z>>11) * 0x1p-53
 }
 
 func scramble(z uint64) uint64 {

@@ -1,7 +1,6 @@
 package sample
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -40,11 +39,9 @@ type Sampler struct {
 	think  thinking
 	random random
 
-	peaks []float32 // the largest of each block of weights or logits
-	keys  []uint64  // candidates
-	raw   []float32 // the logits as they came, with Options.Logprobs
-	lse   float64   // log Σ e^raw
-	top   []Likely
+	logprobs logprobs
+	peaks    []float32 // scratch of largest
+	keys     []uint64
 }
 
 type bias struct {
@@ -67,17 +64,11 @@ func New(o Options, vocab int, prompt []int32) (*Sampler, error) {
 		s.bias = append(s.bias, bias{id, o.LogitBias[id]})
 	}
 	s.counts = newCounts(&o, prompt)
-	if s.truncates() || o.TopLogprobs > 0 {
+	s.logprobs.same = o.Temperature == 1 && o.Mask == nil && len(s.bias) == 0 && s.counts.off()
+	if o.TopK > 0 || o.TopLogprobs > 0 {
 		s.peaks = make([]float32, (vocab+block-1)/block)
 	}
-	if o.Logprobs {
-		s.raw = make([]float32, vocab)
-	}
 	return s, nil
-}
-
-func (s *Sampler) truncates() bool {
-	return s.opt.Temperature >= coldest && (s.opt.TopK > 0 || s.opt.TopP > 0 && s.opt.TopP < 1 || s.opt.MinP > 0)
 }
 
 // Next chooses the token that follows those so far, and counts it. The logits are used up: they are overwritten. An error is of this
@@ -87,22 +78,21 @@ func (s *Sampler) Next(logits []float32) (Token, error) {
 		panic(fmt.Sprintf("sample: %d logits for a vocabulary of %d", len(logits), s.vocab))
 	}
 	if s.opt.Logprobs {
-		if err := s.keep(logits); err != nil {
+		s.keep(logits)
+	}
+	t := Token{}
+	var err error
+	if t.ID, t.Forced = s.think.force(); !t.Forced {
+		if t.ID, err = s.choose(logits); err != nil {
 			return Token{}, err
 		}
 	}
-	id, forced := s.think.force()
-	if !forced {
-		var err error
-		if id, err = s.choose(logits); err != nil {
-			return Token{}, err
-		}
-	}
-	s.Accept(id)
-	t := Token{ID: id, Forced: forced, Top: s.top}
 	if s.opt.Logprobs {
-		t.Logprob = s.logprob(id)
+		if err := s.report(&t); err != nil {
+			return Token{}, err
+		}
 	}
+	s.Accept(t.ID)
 	return t, nil
 }
 
@@ -124,7 +114,15 @@ func (s *Sampler) choose(x []float32) (int32, error) {
 	if s.opt.Temperature < coldest {
 		return greedy(x)
 	}
-	return s.pick(x, s.random.uniform())
+	top, sum := weights(x, float32(1/s.opt.Temperature))
+	if !(sum > 0 && !math.IsInf(float64(sum), 0)) {
+		return 0, wrong(top, x)
+	}
+	s.logprobs.drawn = float64(top) + math.Log(float64(sum))
+	if s.opt.TopK > 0 && s.opt.TopK < len(x) {
+		return s.ofLargest(x), nil
+	}
+	return s.nucleus(x, float64(sum)), nil
 }
 
 // adjust is what comes before the temperature.
@@ -139,30 +137,6 @@ func (s *Sampler) adjust(x []float32) error {
 	}
 	s.counts.penalise(x)
 	return nil
-}
-
-// pick draws a token by u, uniform in [0, 1).
-func (s *Sampler) pick(x []float32, u float64) (int32, error) {
-	top, sum := weights(x, float32(1/s.opt.Temperature))
-	if !(sum > 0 && !math.IsInf(float64(sum), 0)) {
-		return 0, wrong(top, x)
-	}
-	if !s.truncates() {
-		return draw(x, u*float64(sum)), nil
-	}
-	return drawKey(s.kept(x, float64(sum)), u), nil
-}
-
-// weights sets x = e^(scale·x - top), which makes the largest 1, and returns top and the new x's sum.
-func weights(x []float32, scale float32) (top, sum float32) {
-	// Equal logits must weigh the same, wherever they are: what comes after the last whole vector is done in a vector too.
-	var vector [16]float32
-	tail := x[len(x)&^15:]
-	copy(vector[:], tail)
-	top, sum = kernel.ExpSum(x, scale)
-	kernel.ExpScaled(vector[:], vector[:], scale, top)
-	copy(tail, vector[:])
-	return top, sum
 }
 
 // mask makes the logits of ruled-out tokens -Inf.
@@ -211,30 +185,3 @@ func wrong(top float32, x []float32) error {
 	}
 	return ErrNotFinite
 }
-
-// keep sets raw, lse and top for what Options.Logprobs asks.
-func (s *Sampler) keep(x []float32) error {
-	copy(s.raw, x)
-	var part [1024]float32
-	top, sum := kernel.Max(x), 0.0
-	for at := 0; at < len(x); at += len(part) {
-		e := part[:min(len(part), len(x)-at)]
-		kernel.ExpScaled(e, x[at:at+len(e)], 1, top)
-		sum += float64(kernel.Sum(e))
-	}
-	if !(sum > 0 && !math.IsInf(sum, 0)) {
-		return ErrNotFinite
-	}
-	s.lse = float64(top) + math.Log(sum)
-	s.top = s.top[:0]
-	if s.opt.TopLogprobs > 0 {
-		keys := s.largest(x, s.opt.TopLogprobs)
-		slices.SortFunc(keys, func(a, b uint64) int { return cmp.Compare(b, a) })
-		for _, k := range keys {
-			s.top = append(s.top, Likely{keyID(k), s.logprob(keyID(k))})
-		}
-	}
-	return nil
-}
-
-func (s *Sampler) logprob(id int32) float32 { return float32(float64(s.raw[id]) - s.lse) }

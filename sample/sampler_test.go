@@ -66,7 +66,9 @@ func reference(o Options, logits []float32, prompt, continuation []int32) (p []f
 		}
 	}
 	for j, i := range order[:n] {
-		margin = min(margin, math.Abs(p[i]-o.MinP)+1e-9)
+		if p[i] != o.MinP { // the largest is 1 exactly
+			margin = min(margin, math.Abs(p[i]-o.MinP))
+		}
 		if p[i] < o.MinP {
 			n = j
 			break
@@ -89,32 +91,6 @@ func reference(o Options, logits []float32, prompt, continuation []int32) (p []f
 		kept[i] = p[i] / sum
 	}
 	return kept, margin
-}
-
-// shares is how much of [0, 1) gives each token, to 1/steps or two.
-func shares(t *testing.T, s *Sampler, logits []float32, steps int) []float64 {
-	t.Helper()
-	share, x := make([]float64, len(logits)), make([]float32, len(logits))
-	for i := range steps {
-		copy(x, logits)
-		id, err := s.at(x, (float64(i)+0.5)/float64(steps))
-		if err != nil {
-			t.Fatal(err)
-		}
-		share[id] += 1 / float64(steps)
-	}
-	return share
-}
-
-// at is choose with a given random number.
-func (s *Sampler) at(x []float32, u float64) (int32, error) {
-	if err := s.adjust(x); err != nil {
-		return 0, err
-	}
-	if s.opt.Temperature < coldest {
-		return greedy(x)
-	}
-	return s.pick(x, u)
 }
 
 func randomLogits(rng *rand.Rand, n int) []float32 {
@@ -158,12 +134,48 @@ func randomOptions(rng *rand.Rand, vocab int) Options {
 	return o
 }
 
+// chiSquare compares counts of n draws with their probabilities; what is expected less than five times is pooled. A token of
+// probability 0 must not have come.
+func chiSquare(t *testing.T, what any, count []int, n float64, want []float64) (chi, degrees float64) {
+	t.Helper()
+	degrees = -1
+	rest, restWant := 0.0, 0.0
+	add := func(got, want float64) {
+		chi += (got - want) * (got - want) / want
+		degrees++
+	}
+	for id, p := range want {
+		switch got := float64(count[id]); {
+		case p == 0 && got > 0:
+			t.Fatalf("%+v: token %d was ruled out, and came %v times", what, id, got)
+		case n*p >= 5:
+			add(got, n*p)
+		default:
+			rest, restWant = rest+got, restWant+n*p
+		}
+	}
+	if restWant >= 5 {
+		add(rest, restWant)
+	}
+	if degrees < 1 {
+		return 0, 0
+	}
+	if chi > degrees+10+10*math.Sqrt(2*degrees) { // far out also for the long tail of few degrees
+		t.Fatalf("%+v: chi-square %v with %v degrees of freedom: %v, want %v", what, chi, degrees, count, want)
+	}
+	return chi, degrees
+}
+
+// Whatever the options, Next draws from the reference's distribution: chi-squares, and their sum over all cases within five
+// standard deviations.
 func TestAgainstReference(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	compared := 0
-	for range 700 {
-		vocab := 1 + rng.IntN([]int{5, 70, 300}[rng.IntN(3)])
+	const n = 1500
+	chi, degrees, compared := 0.0, 0.0, 0
+	for range 500 {
+		vocab := 1 + rng.IntN([]int{5, 20, 300}[rng.IntN(3)])
 		o, logits := randomOptions(rng, vocab), randomLogits(rng, vocab)
+		o.Seed = rng.Uint64()
 		ids := make([]int32, 24)
 		for i := range ids {
 			ids[i] = int32(rng.IntN(vocab))
@@ -180,90 +192,40 @@ func TestAgainstReference(t *testing.T) {
 		for _, id := range continuation {
 			s.Accept(id)
 		}
-		const steps = 1000
-		for id, got := range shares(t, s, logits, steps) {
-			if d := math.Abs(got - want[id]); d > 1.01/steps+1e-5 || want[id] == 0 && got > 0 {
-				t.Fatalf("%+v, vocabulary %d: token %d has %v, want %v", o, vocab, id, got, want[id])
-			}
-		}
-		compared++
-	}
-	if compared < 500 {
-		t.Errorf("only %d cases compared", compared)
-	}
-}
-
-// Of a vocabulary with many blocks, top-k's bound on the k-th largest and the cuts come into play.
-func TestLargeVocabulary(t *testing.T) {
-	rng := rand.New(rand.NewPCG(3, 4))
-	for _, o := range []Options{
-		{Temperature: 0}, {Temperature: 1}, {Temperature: 1, TopK: 1}, {Temperature: 1, TopK: 40}, {Temperature: 1, TopK: 157},
-		{Temperature: 1, TopK: 158}, {Temperature: 1, TopK: 5000}, {Temperature: 0.7, TopP: 0.95}, {Temperature: 2, TopP: 0.5},
-		{Temperature: 1, MinP: 0.05}, {Temperature: 1.5, TopK: 50, TopP: 0.9, MinP: 0.02},
-	} {
-		for _, spread := range []float64{0.1, 3} {
-			logits := make([]float32, 10007)
-			for i := range logits {
-				logits[i] = float32(rng.NormFloat64() * spread)
-			}
-			s, err := New(o, len(logits), nil)
+		count, x := make([]int, vocab), make([]float32, vocab)
+		for range n {
+			copy(x, logits)
+			id, err := s.choose(x)
 			if err != nil {
 				t.Fatal(err)
 			}
-			want, _ := reference(o, logits, nil, nil)
-			if o.Temperature == 0 {
-				if id, err := greedy(logits); err != nil || want[id] != 1 {
-					t.Errorf("token %d, %v", id, err)
-				}
-				continue
-			}
-			x := slices.Clone(logits)
-			if _, err := s.pick(x, 0.5); err != nil {
-				t.Fatal(err)
-			}
-			if !s.truncates() {
-				continue
-			}
-			kept, n := map[int32]bool{}, 0
-			for _, k := range s.kept(x, sumOf(x)) {
-				kept[keyID(k)] = true
-			}
-			for id, p := range want {
-				if p > 0 {
-					n++
-				}
-				if kept[int32(id)] != (p > 0) {
-					t.Fatalf("%+v, spread %v: token %d of probability %v is kept: %v", o, spread, id, p, kept[int32(id)])
-				}
-			}
-			if n != len(kept) {
-				t.Errorf("%+v: %d kept, want %d", o, len(kept), n)
-			}
+			s.random.position++
+			count[id]++
 		}
+		c, d := chiSquare(t, o, count, n, want)
+		chi, degrees, compared = chi+c, degrees+d, compared+1
+	}
+	if compared < 400 {
+		t.Errorf("only %d cases compared", compared)
+	}
+	if math.Abs(chi-degrees) > 5*math.Sqrt(2*degrees) {
+		t.Errorf("chi-squares add up to %v with %v degrees of freedom", chi, degrees)
 	}
 }
 
-func sumOf(x []float32) float64 {
-	sum := 0.0
-	for _, v := range x {
-		sum += float64(v)
-	}
-	return sum
-}
-
-// Next draws from the distribution: chi-square of 100,000 draws, within five standard deviations of its mean.
 func TestNextFollowsTheDistribution(t *testing.T) {
 	logits := []float32{0, 1, 2, -1, 2, float32(math.Inf(-1)), 0.5, -2}
 	for _, o := range []Options{
 		{Temperature: 1}, {Temperature: 0.6, Seed: 9}, {Temperature: 1, TopP: 0.9, Choice: 3}, {Temperature: 2, TopK: 3},
 		{Temperature: 1.3, MinP: 0.2}, {Temperature: 1, TopK: 5, TopP: 0.95, MinP: 0.01, LogitBias: map[int32]float32{3: 2}},
+		{Temperature: 5, TopP: 0.05}, {Temperature: 1, TopP: 0.99, MinP: 0.1},
 	} {
 		s, err := New(o, len(logits), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		const n = 100000
-		count, x := make([]float64, len(logits)), make([]float32, len(logits))
+		count, x := make([]int, len(logits)), make([]float32, len(logits))
 		for range n {
 			copy(x, logits)
 			token, err := s.Next(x)
@@ -273,18 +235,7 @@ func TestNextFollowsTheDistribution(t *testing.T) {
 			count[token.ID]++
 		}
 		want, _ := reference(o, logits, nil, nil)
-		chi, degrees := 0.0, -1.0
-		for i, p := range want {
-			if p == 0 {
-				if count[i] > 0 {
-					t.Errorf("%+v: token %d was ruled out, and came", o, i)
-				}
-				continue
-			}
-			chi += (count[i] - n*p) * (count[i] - n*p) / (n * p)
-			degrees++
-		}
-		if chi > degrees+5*math.Sqrt(2*degrees) {
+		if chi, degrees := chiSquare(t, o, count, n, want); chi > degrees+5*math.Sqrt(2*degrees) {
 			t.Errorf("%+v: chi-square %v with %v degrees of freedom: %v of %v", o, chi, degrees, count, want)
 		}
 	}
@@ -332,13 +283,14 @@ func TestSeedAndPositionDecide(t *testing.T) {
 	}
 }
 
-// Numbers of neighbouring seeds, choices and positions are independent: their products have the mean of independent ones.
+// Numbers of neighbouring seeds, choices, positions and tries are independent: their products have the mean of independent ones.
 func TestRandom(t *testing.T) {
-	at := func(seed, choice, position uint64) float64 {
+	tried := func(seed, choice, position, try uint64) float64 {
 		r := newRandom(seed, choice)
 		r.position = position
-		return r.uniform() - 0.5
+		return r.uniform(try) - 0.5
 	}
+	at := func(seed, choice, position uint64) float64 { return tried(seed, choice, position, 0) }
 	const n = 100000
 	sums := map[string]float64{}
 	for i := range uint64(n) {
@@ -348,6 +300,9 @@ func TestRandom(t *testing.T) {
 		sums["next seed"] += u * at(seed+1, choice, position)
 		sums["next choice"] += u * at(seed, choice+1, position)
 		sums["next position"] += u * at(seed, choice, position+1)
+		sums["next try"] += u * tried(seed, choice, position, 1)
+		sums["second and third try"] += tried(seed, choice, position, 1) * tried(seed, choice, position, 2)
+		sums["try for position"] += at(seed, choice, position+1) * tried(seed, choice, position, 1)
 		sums["choice for position"] += u * at(seed, choice+1, position-1)
 	}
 	for what, sum := range sums {
