@@ -37,6 +37,7 @@ var levels = map[string]int{
 	"sample":            3,
 	"train":             4,
 	"engine":            4,
+	"quantize":          5,
 	"models/nano":       6,
 	"cmd/sprat":         7,
 }

@@ -72,3 +72,17 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestFullDiskWhileQuantizing: what does not fit leaves nothing.
+func TestFullDiskWhileQuantizing(t *testing.T) {
+	base := t.TempDir()
+	for _, room := range []uint64{1000, 100_000} {
+		lift := limitFiles(t, room)
+		_, errs, status := sprat(t, "", "quantize", "nano", filepath.Join(base, "q"))
+		lift()
+		wantLine(t, "quantize", errs, status, "file too large", filepath.Join(base, "q"))
+		if list, err := os.ReadDir(base); err != nil || len(list) != 0 {
+			t.Errorf("left: %v, %v", list, err)
+		}
+	}
+}
