@@ -10,7 +10,7 @@ import (
 // ever exists of the matrix of scores.
 //
 //	q.Reset(prec, 16, k); q.Set(0, k, x, ld)
-//	s.Reset(v)
+//	s.Reset(prec, v, nil)
 //	for each block: keys.Set…; ws.Attend(s, q, keys, scale, seen, step)
 //	s.Value(y, lane)
 //
@@ -32,7 +32,7 @@ type Queries struct {
 	prec     Precision
 	rows     bool // of bfloat16
 	lanes, k int
-	data     []float32 // [lanes][k]; for rows words of two bfloat16's, [⌈k/2⌉][QueryLanes]
+	data     []float32 // [lanes][k]; for rows in quads, padded as keys are
 }
 
 // Reset makes q so many queries of k elements, all zero.
@@ -41,20 +41,20 @@ func (q *Queries) Reset(prec Precision, lanes, k int) {
 		panic(fmt.Sprintf("kernel: %d queries of %d elements", lanes, k))
 	}
 	q.prec, q.rows, q.lanes, q.k = prec, inPlace(prec), lanes, k
-	q.data = grow(q.data, q.size())
+	q.data = grow(q.data, q.size()) // which Set fills, but for what lies between its calls
 	clear(q.data)
 }
 
 func (q *Queries) size() int {
 	if q.rows {
-		return (q.k + 1) / 2 * QueryLanes
+		return roundUp(q.k, 32) / 2 * QueryLanes
 	}
 	return q.lanes * q.k
 }
 
-// Set sets elements [at, at+n) of every query from rows of x, ld elements apart. at is even, and so is n but at the end.
+// Set sets elements [at, at+n) of every query from rows of x, ld elements apart. at is a multiple of 4.
 func (q *Queries) Set(at, n int, x []float32, ld int) {
-	if at < 0 || at%2 != 0 || n < 0 || at+n > q.k || !fits(x, q.lanes, n, ld) {
+	if at < 0 || at%4 != 0 || n < 0 || at+n > q.k || !fits(x, q.lanes, n, ld) {
 		panic(fmt.Sprintf("kernel: elements [%d, %d) of %d queries of %d, from %d elements in rows of %d", at, at+n, q.lanes, q.k, len(x), ld))
 	}
 	switch {
@@ -86,6 +86,9 @@ type Keys struct {
 func (b *Keys) InPlace(prec Precision, k, v int, data []uint16, zero int) {
 	b.prec, b.rows, b.n, b.k, b.v, b.data, b.zero = prec, true, 0, k, v, data, zero
 	b.wantRow(zero, max(k, v))
+	for i := range b.keyAt { // what is read beside the last keys
+		b.keyAt[i], b.valueAt[i] = zero, zero
+	}
 }
 
 // Place appends a key and its value, by the places in data where they begin.
@@ -126,6 +129,7 @@ func (b *Keys) Reserve(prec Precision, n, k, v int) {
 // Sums are the softmax-weighted sums of values of up to QueryLanes queries over the blocks taken so far.
 type Sums struct {
 	v, width int
+	rows     bool // in the order of the fast path
 	top, sum [QueryLanes]float32 // the largest score, and Σ e^(score - top)
 	o        []float32           // [QueryLanes][width] Σ e^(score - top)·value, in an order of its own: see order
 }
@@ -137,8 +141,8 @@ func SumsWidth(v int) int { return roundUp(v, 32) }
 const noTop = -math.MaxFloat32
 
 // Reset makes s the sums of no keys, in space o of QueryLanes·SumsWidth(v) elements; nil is space of its own.
-func (s *Sums) Reset(v int, o []float32) {
-	s.v, s.width = v, SumsWidth(v)
+func (s *Sums) Reset(prec Precision, v int, o []float32) {
+	s.v, s.width, s.rows = v, SumsWidth(v), inPlace(prec)
 	if o == nil {
 		o = grow(s.o, QueryLanes*s.width)
 	}
@@ -152,7 +156,7 @@ func (s *Sums) Reset(v int, o []float32) {
 
 // Attend adds a block to s: lane i sees its first seen + i·step keys, or all.
 func (ws *Workspace) Attend(s *Sums, q *Queries, b *Keys, scale float32, seen, step int) {
-	if s.v != b.v || q.k != b.k || q.prec != b.prec || q.rows != b.rows || step < 0 {
+	if s.v != b.v || s.rows != b.rows || q.k != b.k || q.prec != b.prec || q.rows != b.rows || step < 0 {
 		panic(fmt.Sprintf("kernel: queries of %d elements and sums of %d for keys of %d and values of %d", q.k, s.v, b.k, b.v))
 	}
 	n := min(b.n, seen+(q.lanes-1)*step) // none sees more
@@ -215,6 +219,5 @@ func (s *Sums) Merge(later *Sums) {
 // Value sets y to lane i's sum of values, weighted by a softmax over all keys that it has seen.
 func (s *Sums) Value(y []float32, i int) {
 	sameLength("values", len(y), s.v)
-	copy(y, s.o[i*s.width:])
-	Scale(y, 1/s.sum[i])
+	s.order(y, i, 1/s.sum[i])
 }

@@ -43,7 +43,8 @@ func getBF16(b []byte) float32 {
 // NarrowBF16 rounds src to bfloat16, to nearest even; NaN stays NaN.
 func NarrowBF16(dst []uint16, src []float32) {
 	sameLength("narrowing", len(dst), len(src))
-	for i, v := range src {
+	for i := narrowBlocks(dst, src); i < len(src); i++ {
+		v := src[i]
 		if v != v {
 			dst[i] = 0x7fc0
 			continue
@@ -55,7 +56,7 @@ func NarrowBF16(dst []uint16, src []float32) {
 // WidenBF16 gives bfloat16's as float32.
 func WidenBF16(dst []float32, src []uint16) {
 	sameLength("widening", len(dst), len(src))
-	for i, v := range src {
-		dst[i] = math.Float32frombits(uint32(v) << 16)
+	for i := widenBlocks(dst, src); i < len(src); i++ {
+		dst[i] = math.Float32frombits(uint32(src[i]) << 16)
 	}
 }

@@ -71,6 +71,7 @@ type Workspace struct {
 	q, scale []float32 // a block of either in E4M3, and its scales
 	packedB  Packed    // B of a product in FP8
 	scores   []float32 // of Attend
+	weights  []float32 // likewise, as pairs of bfloat16
 	tile     [maxTile]float32
 }
 
@@ -82,7 +83,7 @@ func NewWorkspace() *Workspace {
 	return &Workspace{
 		a: make([]float32, blockM*blockK), b: make([]float32, blockN*blockK),
 		q: make([]float32, fp8Group*fp8Group), scale: make([]float32, fp8Group),
-		scores: make([]float32, QueryLanes*(BlockKeys+8)),
+		scores: make([]float32, QueryLanes*(BlockKeys+8)), weights: make([]float32, QueryLanes*BlockKeys/2),
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // pages implements device.Pages: rows of a page lie together, pages in the order of their numbers, layers one after the other. A row
-// is [cKV | kR], either padded to a whole number of pairs, since products of bfloat16 take two elements at a time:
+// is [cKV | kR], either padded to a multiple of four, which products of bfloat16 take at a time:
 //
 //	PagesF32, PagesBF16  numbers, padded with zeros to whole cache lines
 //	PagesFP8             cKV's codes, then in bfloat16 a scale for each 128 of them, then kR; padded to 16 bytes
@@ -42,7 +42,7 @@ func (d *Device) NewPages(s device.PagesShape) device.Pages {
 			panic(fmt.Sprintf("cpu: NewPages: %+v", s))
 		}
 	}
-	p := &pages{PagesShape: s, c: roundUp(s.C, 2), r: roundUp(s.R, 2)}
+	p := &pages{PagesShape: s, c: roundUp(s.C, 4), r: roundUp(s.R, 4)}
 	switch s.Format {
 	case device.PagesF32:
 		p.row = roundUp(4*(p.c+p.r), 128)

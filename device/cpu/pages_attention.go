@@ -100,7 +100,7 @@ func (j *pagedAttention) reserve() {
 		}
 		for g := range groups {
 			w.queries[g].Reset(j.prec, kernel.QueryLanes, j.keyRow())
-			w.sums[g].Reset(h.V, nil)
+			w.sums[g].Reset(j.prec, h.V, nil)
 		}
 	}
 	for len(j.wUK) < h.H {
@@ -136,7 +136,7 @@ func (j *pagedAttention) Do(worker, part int) {
 		lo := t.lo + g*kernel.QueryLanes
 		w.queries[g].Reset(j.prec, min(kernel.QueryLanes, t.hi-lo), j.keyRow())
 		w.queries[g].Set(0, j.keyRow(), j.q.from(c.First+lo, t.head*j.keyRow()), j.q.stride)
-		w.sums[g].Reset(h.V, nil)
+		w.sums[g].Reset(j.prec, h.V, nil)
 	}
 	for first := 0; first < c.Past+t.hi; first += runKeys {
 		j.block(w, ws, c, t.head, first, min(runKeys, c.Past+t.hi-first))

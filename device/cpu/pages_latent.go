@@ -129,7 +129,7 @@ func (d *Device) reserveLatent(j *pagedLatent) {
 	for i := range d.workers {
 		w := &d.workers[i].latent
 		w.queries.Reset(j.prec, kernel.QueryLanes, p.width())
-		w.sums.Reset(p.C, nil)
+		w.sums.Reset(j.prec, p.C, nil)
 		switch {
 		case !kernel.KeysInPlace(j.prec):
 			grow(&w.floats, runKeys*p.width())
@@ -261,7 +261,7 @@ func (j *pagedLatent) Do(worker, part int) {
 			n := kernel.QueryLanes * kernel.SumsWidth(j.h.C)
 			space = j.space[(row.sums+group)*n:][:n]
 		}
-		s.Reset(j.h.C, space)
+		s.Reset(j.prec, j.h.C, space)
 		ws.Attend(s, &w.queries, &w.keys, j.h.Scale, row.keys, 0)
 		if row.sums < 0 {
 			j.out(s, row.t, group)

@@ -1,0 +1,310 @@
+package main
+
+import (
+	"math"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	. "github.com/mmcloughlin/avo/reg"
+)
+
+// Queries lie as quads: four elements of each of 16 lanes in two registers, a lane's four side by side. A key's four elements, broadcast, meet
+// them with half the loads that pairs would need; a lane's sums of even and odd pairs are added at the end.
+
+// pairLanes turns words of 16 lanes, which packColumns made, into quads.
+func pairLanes() {
+	begin("pairLanesAVX512", "func(quads int, x *float32)",
+		"brings words 2i and 2i+1 of each of 16 lanes together: lanes 0, 1, 4, 5, 8, 9, 12 and 13 in the first register, the others in the second.")
+	Load(Param("quads"), RCX)
+	Load(Param("x"), RDI)
+	Label("loop")
+	VMOVUPS(Mem{Base: RDI}, Z0)
+	VMOVUPS(Mem{Base: RDI, Disp: 64}, Z1)
+	VUNPCKLPS(Z1, Z0, Z2)
+	VUNPCKHPS(Z1, Z0, Z3)
+	VMOVUPS(Z2, Mem{Base: RDI})
+	VMOVUPS(Z3, Mem{Base: RDI, Disp: 64})
+	ADDQ(U32(128), RDI)
+	DECQ(RCX)
+	JNZ(LabelRef("loop"))
+	end()
+}
+
+// scores writes the products of 8 keys with 16 queries.
+func scores() {
+	const keys = 8
+	begin("scoresBF16AVX512", "func(lines int, q *float32, data *uint16, at *int, scores *float32)",
+		"computes the dot products of 8 keys of 32·lines elements, which begin at data[at[i]], with 16 queries in quads: a row of scores for",
+		"each key. It fetches the next 8 keys.")
+	rows := []GPPhysical{R8, R9, R10, R11, R12, R13, RSI, RBX}
+	Load(Param("data"), RAX)
+	Load(Param("at"), RDI)
+	for i, r := range rows {
+		MOVQ(Mem{Base: RDI, Disp: 8 * i}, r)
+		LEAQ(Mem{Base: RAX, Index: r, Scale: 2}, r)
+	}
+	Load(Param("q"), RDX)
+	acc := func(i, j int) VecPhysical { return zmm[16+2*i+j] }
+	for i := range keys {
+		for j := range 2 {
+			VPXORD(acc(i, j), acc(i, j), acc(i, j))
+		}
+	}
+	Load(Param("lines"), RCX)
+	Label("loop")
+	for quad := range 8 {
+		q0, q1 := zmm[2*(quad%2)], zmm[2*(quad%2)+1]
+		VMOVUPS(Mem{Base: RDX, Disp: 128 * quad}, q0)
+		VMOVUPS(Mem{Base: RDX, Disp: 128*quad + 64}, q1)
+		// one line of each of the next keys
+		MOVQ(Mem{Base: RDI, Disp: 8 * (keys + quad)}, R15)
+		LEAQ(Mem{Base: RAX, Index: R15, Scale: 2}, R15)
+		PREFETCHT0(Mem{Base: R15})
+		for i, r := range rows {
+			x := zmm[4+i]
+			VBROADCASTSD(Mem{Base: r, Disp: 8 * quad}, x)
+			dot(q0, x, acc(i, 0))
+			dot(q1, x, acc(i, 1))
+		}
+	}
+	ADDQ(U32(1024), RDX)
+	ADDQ(Imm(64), RAX) // the next line of the keys to fetch
+	for _, r := range rows {
+		ADDQ(Imm(64), r)
+	}
+	DECQ(RCX)
+	JNZ(LabelRef("loop"))
+	Load(Param("scores"), RDX)
+	for i := range keys {
+		VSHUFPS(Imm(0x88), acc(i, 1), acc(i, 0), zmm[2*(i%4)])
+		VSHUFPS(Imm(0xdd), acc(i, 1), acc(i, 0), zmm[2*(i%4)+1])
+		VADDPS(zmm[2*(i%4)+1], zmm[2*(i%4)], zmm[2*(i%4)])
+		VMOVUPS(zmm[2*(i%4)], Mem{Base: RDX, Disp: 64 * i})
+	}
+	end()
+}
+
+// Constants of softmax's exponential, 2^t: the polynomial is the best in relative error for |t| <= 1/2.
+var exp2 = []float64{0.001112550768273673, 0.009666282524684459, 0.05557400473319779, 0.24022350650686214, 0.6931428306083526}
+
+const low = -200 // 2^low is 0
+
+// softmax writes the way from scores to weights, for 16 lanes at once.
+func softmax() {
+	begin("softmaxLanesAVX512", "func(n int, scores, weights *float32, limits *int32, scale float32, top, sum, keep *float32)",
+		"takes n rows of scores of 16 lanes, of which lane i counts the first limits[i]. It raises top to the largest score·scale, sets keep =",
+		"e^(old top - top), weights = e^(score·scale - top), as pairs of bfloat16 of rows 2i and 2i+1, and sum = sum·keep + Σ weights. Row n is",
+		"read where n is odd.")
+	index, limit, one := Z31, Z30, Z29
+	Load(Param("n"), RCX)
+	Load(Param("scores"), RSI)
+	Load(Param("limits"), RDX)
+	VMOVDQU32(Mem{Base: RDX}, limit)
+	splat(1, one)
+	VPXORD(index, index, index)
+	splat(math.Float32bits(-math.MaxFloat32), Z0)
+	Label("max")
+	VPCMPD(Imm(1), limit, index, K1)
+	VMOVUPS(Mem{Base: RSI}, Z1)
+	VMAXPS(Z1, Z0, K1, Z0)
+	VPADDD(one, index, index)
+	ADDQ(Imm(64), RSI)
+	DECQ(RCX)
+	JNZ(LabelRef("max"))
+
+	scale, log2e, shift := Z28, Z27, Z26
+	Load(Param("scale"), X2)
+	VBROADCASTSS(X2, scale)
+	splat(math.Float32bits(math.Log2E), log2e)
+	VMULPS(scale, Z0, Z0)
+	Load(Param("top"), RDX)
+	VMOVUPS(Mem{Base: RDX}, Z1)
+	VMAXPS(Z1, Z0, Z0)
+	VMOVUPS(Z0, Mem{Base: RDX})
+	VSUBPS(Z0, Z1, Z1)
+	VMULPS(log2e, Z1, Z1)
+	VMULPS(log2e, Z0, shift)
+	VMULPS(log2e, scale, scale)
+	c := constants()
+	pow2(c, Z1, Z2, Z3, nil)
+	Load(Param("keep"), RDX)
+	VMOVUPS(Z3, Mem{Base: RDX})
+	Load(Param("sum"), RDX)
+	VMULPS(Mem{Base: RDX}, Z3, Z0)
+
+	VMOVDQU16(interleaved(), Z25)
+	VPXORD(index, index, index)
+	Load(Param("n"), RCX)
+	INCQ(RCX)
+	SHRQ(Imm(1), RCX)
+	Load(Param("scores"), RSI)
+	Load(Param("weights"), RDI)
+	Label("exp")
+	for i, z := range [][3]VecPhysical{{Z1, Z2, Z3}, {Z4, Z5, Z6}} {
+		VPCMPD(Imm(1), limit, index, []Register{K1, K2}[i])
+		VPADDD(one, index, index)
+		VMOVUPS(Mem{Base: RSI, Disp: 64 * i}, z[0])
+		VFMSUB213PS(shift, scale, z[0])
+		pow2(c, z[0], z[1], z[2], []Register{K1, K2}[i])
+	}
+	VADDPS(Z3, Z0, Z0)
+	VADDPS(Z6, Z0, Z0)
+	toBF16(Z3, Z6, Z7)
+	VPERMW(Z7, Z25, Z7)
+	VMOVUPS(Z7, Mem{Base: RDI})
+	ADDQ(U32(128), RSI)
+	ADDQ(Imm(64), RDI)
+	DECQ(RCX)
+	JNZ(LabelRef("exp"))
+	VMOVUPS(Z0, Mem{Base: RDX})
+	end()
+}
+
+// constants are low and the polynomial's coefficients, the highest first, in registers from Z24 down; the last is 1.
+func constants() []VecPhysical {
+	c := []VecPhysical{Z24}
+	splat(math.Float32bits(low), Z24)
+	for _, x := range exp2 {
+		v := zmm[24-len(c)]
+		splat(math.Float32bits(float32(x)), v)
+		c = append(c, v)
+	}
+	v := zmm[24-len(c)]
+	splat(math.Float32bits(1), v)
+	return append(c, v)
+}
+
+// pow2 sets out = 2^t, and zero where a mask says so; t and n are spent. A NaN stays.
+func pow2(c []VecPhysical, t, n, out VecPhysical, mask Register) {
+	VMAXPS(t, c[0], t)
+	VRNDSCALEPS(Imm(0), t, n)
+	VSUBPS(n, t, t)
+	VMOVAPS(c[1], out)
+	for _, k := range c[2:] {
+		VFMADD213PS(k, t, out)
+	}
+	if mask == nil {
+		VSCALEFPS(n, out, out)
+	} else {
+		VSCALEFPS_Z(n, out, mask, out)
+	}
+}
+
+// values writes the sums of values by weights.
+func values() {
+	begin("valuesBF16AVX512", "func(chunks, pairs, halves int, data *uint16, at *int, weights, keep, o *float32, width int)",
+		"multiplies sums o of 8·halves lanes, of chunks of 32 elements, width elements apart, by keep, and adds Σ weight·value of pairs of values, which",
+		"begin at data[at[i]]. In a chunk of sums elements 0-3, 8-11, 16-19 and 24-27 come first, then the others.")
+	acc := func(lane, j int) VecPhysical { return zmm[16+2*lane+j] }
+	Load(Param("data"), RAX)
+	Load(Param("width"), R13)
+	SHLQ(Imm(2), R13)
+	Load(Param("o"), RBX)
+	Load(Param("chunks"), R14)
+	Label("chunk")
+	Load(Param("weights"), RDX)
+	Load(Param("keep"), RSI)
+	Load(Param("halves"), R12)
+	MOVQ(RBX, R11)
+	Label("half")
+	MOVQ(R11, R10)
+	for lane := range 8 {
+		VBROADCASTSS(Mem{Base: RSI, Disp: 4 * lane}, Z0)
+		for j := range 2 {
+			VMULPS(Mem{Base: R10, Disp: 64 * j}, Z0, acc(lane, j))
+		}
+		ADDQ(R13, R10)
+	}
+	Load(Param("pairs"), RCX)
+	Load(Param("at"), RDI)
+	MOVQ(RDX, R10)
+	Label("pair")
+	MOVQ(Mem{Base: RDI}, R8)
+	MOVQ(Mem{Base: RDI, Disp: 8}, R9)
+	VMOVDQU16(Mem{Base: RAX, Index: R8, Scale: 2}, Z0)
+	VMOVDQU16(Mem{Base: RAX, Index: R9, Scale: 2}, Z1)
+	VPUNPCKLWD(Z1, Z0, Z2)
+	VPUNPCKHWD(Z1, Z0, Z3)
+	for lane := range 8 {
+		x := zmm[4+lane]
+		VBROADCASTSS(Mem{Base: R10, Disp: 4 * lane}, x)
+		dot(Z2, x, acc(lane, 0))
+		dot(Z3, x, acc(lane, 1))
+	}
+	ADDQ(Imm(16), RDI)
+	ADDQ(Imm(64), R10)
+	DECQ(RCX)
+	JNZ(LabelRef("pair"))
+	for lane := range 8 {
+		for j := range 2 {
+			VMOVUPS(acc(lane, j), Mem{Base: R11, Disp: 64 * j})
+		}
+		ADDQ(R13, R11)
+	}
+	ADDQ(Imm(32), RDX)
+	ADDQ(Imm(32), RSI)
+	DECQ(R12)
+	JNZ(LabelRef("half"))
+	ADDQ(Imm(64), RAX)
+	ADDQ(U32(128), RBX)
+	DECQ(R14)
+	JNZ(LabelRef("chunk"))
+	end()
+}
+
+// order writes sums in the order of elements.
+func order() {
+	begin("orderAVX512", "func(chunks int, y, o *float32, scale float32)", "sets y = scale·o, from the order of valuesBF16AVX512 to that of elements.")
+	Load(Param("chunks"), RCX)
+	Load(Param("y"), RDI)
+	Load(Param("o"), RSI)
+	Load(Param("scale"), X0)
+	VBROADCASTSS(X0, Z0)
+	Label("loop")
+	VMULPS(Mem{Base: RSI}, Z0, Z1)
+	VMULPS(Mem{Base: RSI, Disp: 64}, Z0, Z2)
+	for i, halves := range []uint64{0x44, 0xee} {
+		VSHUFF32X4(Imm(halves), Z2, Z1, Z3)
+		VSHUFF32X4(Imm(0xd8), Z3, Z3, Z3)
+		VMOVUPS(Z3, Mem{Base: RDI, Disp: 64 * i})
+	}
+	ADDQ(U32(128), RSI)
+	ADDQ(U32(128), RDI)
+	DECQ(RCX)
+	JNZ(LabelRef("loop"))
+	end()
+}
+
+// narrow and widen go between float32 and bfloat16.
+func narrow() {
+	begin("narrowBF16AVX512", "func(n int, dst *uint16, src *float32)", "rounds n elements, a multiple of 32 and not 0, to bfloat16.")
+	Load(Param("n"), RCX)
+	Load(Param("dst"), RDI)
+	Load(Param("src"), RSI)
+	Label("loop")
+	VMOVUPS(Mem{Base: RSI}, Z0)
+	VMOVUPS(Mem{Base: RSI, Disp: 64}, Z1)
+	toBF16(Z0, Z1, Z2)
+	VMOVDQU16(Z2, Mem{Base: RDI})
+	ADDQ(U32(128), RSI)
+	ADDQ(Imm(64), RDI)
+	SUBQ(Imm(32), RCX)
+	JNZ(LabelRef("loop"))
+	end()
+}
+
+func widen() {
+	begin("widenBF16AVX512", "func(n int, dst *float32, src *uint16)", "widens n elements, a multiple of 16 and not 0.")
+	Load(Param("n"), RCX)
+	Load(Param("dst"), RDI)
+	Load(Param("src"), RSI)
+	Label("loop")
+	VPMOVZXWD(Mem{Base: RSI}, Z0)
+	VPSLLD(Imm(16), Z0, Z0)
+	VMOVUPS(Z0, Mem{Base: RDI})
+	ADDQ(Imm(32), RSI)
+	ADDQ(Imm(64), RDI)
+	SUBQ(Imm(16), RCX)
+	JNZ(LabelRef("loop"))
+	end()
+}
