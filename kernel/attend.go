@@ -129,7 +129,7 @@ func (b *Keys) Reserve(prec Precision, n, k, v int) {
 // Sums are the softmax-weighted sums of values of up to QueryLanes queries over the blocks taken so far.
 type Sums struct {
 	v, width int
-	rows     bool // in the order of the fast path
+	rows     bool                // in the order of the fast path
 	top, sum [QueryLanes]float32 // the largest score, and Σ e^(score - top)
 	o        []float32           // [QueryLanes][width] Σ e^(score - top)·value, in an order of its own: see order
 }
