@@ -30,8 +30,12 @@ func (j *job) section() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("## Quantised\n")
-	line("Made of %s by `sprat quantize --bits %d --group %d`, in compressed-tensors' format pack-quantized.", j.o.Name, r.Bits, r.Group)
+	line("Made of %s by `sprat quantize --bits %d --method %s --group %d`, in compressed-tensors' format pack-quantized.", j.o.Name, r.Bits, r.Method, r.Group)
 	line("The linear layers are integers of %d bits, the output head of %d; embedding, norms, gates and kv_b_proj are as they were.\n", r.Bits, headBits)
+	if j.o.Calibrate {
+		line("Of %d tensors of integers %d are rounded so that their outputs on a text of %d tokens change least (GPTQ); the others to nearest.\n",
+			r.Packed, r.Calibrated, j.calibrator.tokens())
+	}
 	line("| | |\n|---|---|")
 	line("| bits a weight | %.2f, in groups of %d |", r.BitsPerWeight, r.Group)
 	line("| bytes | %d |", r.Bytes)

@@ -112,17 +112,12 @@ func logSum(x []float32) float64 {
 	return top + math.Log(sum)
 }
 
-// sequences cuts the text into sequences of equal length, up to most tokens in all; each begins with the token that texts begin
-// with, where the model has one, and has one more, which is only predicted.
+// sequences cuts the text into sequences of equal length, up to most tokens in all; each has one more, which is only predicted.
 func sequences(cfg *config.Config, text []int32, most int) [][]int32 {
 	n := min(maxSequence, max(cfg.MaxPositionEmbeddings/4, 2), most, len(text)-1)
 	var list [][]int32
 	for i := 0; n > 0 && i+n < len(text) && (len(list)+1)*n <= most; i += n {
-		seq := append([]int32{}, text[i:i+n+1]...)
-		if cfg.BOSTokenID >= 0 {
-			seq[0] = cfg.BOSTokenID
-		}
-		list = append(list, seq)
+		list = append(list, text[i:i+n+1])
 	}
 	return list
 }

@@ -4,9 +4,9 @@
 //	report, err := quantize.Run(ctx, dev, os.DirFS("out/story"), "out/story-int4", quantize.Options{Bits: 4, Group: 32})
 //
 // The format is compressed-tensors' pack-quantized (package quant reads and writes it). Each group of consecutive numbers of a row
-// shares a scale.
+// shares a scale. Numbers are rounded to nearest, or with a text so that the layers' outputs on it change least: see calibrate.go.
 //
-// One tensor is in memory at a time; to measure what was lost, also the model. The directory gets its name when all of it is on
+// One tensor is in memory at a time; to calibrate, and to measure what was lost, also the model. The directory gets its name when all of it is on
 // disk: a run that is interrupted, or a disk that fills up, leaves nothing.
 package quantize
 
@@ -36,6 +36,8 @@ type Options struct {
 	Group int    // columns that share a scale: a multiple of 32
 	Text  Text   // its held part measures the loss, if there is one
 
+	Calibrate bool // round by Text, and not to nearest
+
 	Progress func(what string, done, total int64) // may be nil
 }
 
@@ -58,11 +60,13 @@ const (
 // Report is what Run has made.
 type Report struct {
 	Bits          int      `json:"bits"`
+	Method        string   `json:"method"` // nearest or calibrated
 	Group         int      `json:"group"`
 	Weights       int64    `json:"weights"` // numbers in all tensors
 	Bytes         int64    `json:"bytes"`   // that they take
 	BitsPerWeight float64  `json:"bits_per_weight"`
 	Packed        int      `json:"packed_tensors"`
+	Calibrated    int      `json:"calibrated_tensors"` // of the packed ones, by the text
 	Kept          int      `json:"kept_tensors"`
 	Figures       *Figures `json:"figures,omitempty"` // nil without a text
 }
@@ -78,6 +82,8 @@ type job struct {
 	files  *safetensors.Reader
 	list   []entry
 	report Report
+
+	calibrator *calibrator // nil without
 }
 
 // Run quantises the model in the directory from and puts the result at out, which must not exist or be empty.
@@ -85,7 +91,10 @@ func Run(ctx context.Context, dev device.Device, from fs.FS, out string, o Optio
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
 	}
-	j := &job{o: o, dev: dev, from: from, report: Report{Bits: o.Bits, Group: o.Group}}
+	j := &job{o: o, dev: dev, from: from, report: Report{Bits: o.Bits, Method: "nearest", Group: o.Group}}
+	if o.Calibrate {
+		j.report.Method = "calibrated"
+	}
 	if err := o.Check(); err != nil {
 		return j.report, err
 	}
@@ -176,12 +185,17 @@ func (j *job) writeWeights(ctx context.Context) error {
 		return err
 	}
 	defer out.Abort()
+	if j.o.Calibrate {
+		if j.calibrator, err = j.newCalibrator(); err != nil {
+			return err
+		}
+	}
 	done := int64(0)
 	for _, e := range j.list {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := j.writeTensor(out, e); err != nil {
+		if err := j.writeTensor(ctx, out, e); err != nil {
 			return fmt.Errorf("tensor %s: %w", e.name, err)
 		}
 		done += e.len()
@@ -192,7 +206,7 @@ func (j *job) writeWeights(ctx context.Context) error {
 }
 
 // writeTensor writes one tensor, or what it is packed into.
-func (j *job) writeTensor(out *safetensors.DirWriter, e entry) error {
+func (j *job) writeTensor(ctx context.Context, out *safetensors.DirWriter, e entry) error {
 	if e.bits == 0 {
 		j.report.Kept++
 		data, err := j.stored(e)
@@ -206,7 +220,7 @@ func (j *job) writeTensor(out *safetensors.DirWriter, e entry) error {
 	if err := j.w.ReadFloat32(e.name, x); err != nil {
 		return err
 	}
-	m, err := quant.Nearest(x, e.shape[0], e.shape[1], e.bits, j.o.Group)
+	m, err := j.round(ctx, e, x)
 	if err != nil {
 		return err
 	}
@@ -219,6 +233,34 @@ func (j *job) writeTensor(out *safetensors.DirWriter, e entry) error {
 		}
 	}
 	return nil
+}
+
+// round makes integers of x, which it may change.
+func (j *job) round(ctx context.Context, e entry, x []float32) (*quant.Ints, error) {
+	if layer, ok := layerOf(j.cfg, e.name); ok && j.calibrator != nil {
+		if layer != j.calibrator.layer {
+			if err := j.calibrator.enter(ctx, layer, j.packedIn(layer)); err != nil {
+				return nil, err
+			}
+		}
+		m, ok, err := j.calibrator.round(e, x, j.o.Group)
+		if err != nil || ok {
+			j.report.Calibrated++
+			return m, err
+		}
+	}
+	return quant.Nearest(x, e.shape[0], e.shape[1], e.bits, j.o.Group)
+}
+
+// packedIn names the weights of a layer that become integers.
+func (j *job) packedIn(layer int) []string {
+	var names []string
+	for _, e := range j.list {
+		if l, ok := layerOf(j.cfg, e.name); ok && l == layer && e.bits > 0 {
+			names = append(names, e.name)
+		}
+	}
+	return names
 }
 
 // stored is a tensor as it is in the files, E4M3 apart, which becomes bfloat16.

@@ -5,6 +5,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,10 +17,12 @@ import (
 
 	"sprat/config"
 	"sprat/cost"
+	"sprat/device"
 	"sprat/device/cpu"
 	"sprat/model"
 	"sprat/quant"
 	"sprat/safetensors"
+	"sprat/tensor"
 )
 
 // shape is a model whose widths are multiples of 32, but for one, with an MTP module.
@@ -314,6 +320,107 @@ func TestFigures(t *testing.T) {
 	for _, ids := range [][]int32{{96, 1, 2}, {-1, 1}, {3}} {
 		if _, err := Compare(t.Context(), dev, os.DirFS(from), os.DirFS(from), ids, func(string, int64, int64) {}); err == nil {
 			t.Errorf("a text of %v: no error", ids)
+		}
+	}
+}
+
+// TestCalibrated: rounded by a text, a model stays nearer to the original on text of the same kind; experts that it never chose are
+// rounded to nearest.
+func TestCalibrated(t *testing.T) {
+	from, base := made(t, safetensors.F32, "false"), t.TempDir()
+	rng := rand.New(rand.NewPCG(1, 2))
+	var ids []int32
+	for range 3000 {
+		ids = append(ids, int32(math.Abs(rng.NormFloat64())*20)%96)
+	}
+	text := Text{Calibrate: ids[:2400], Held: ids[2400:]}
+	kl := map[bool]float64{}
+	for _, calibrate := range []bool{false, true} {
+		out := filepath.Join(base, fmt.Sprint(calibrate))
+		r, err := run(t, from, out, Options{Bits: 4, Group: 32, Text: text, Calibrate: calibrate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kl[calibrate] = r.Figures.KL
+		if calibrate && (r.Calibrated < 20 || r.Calibrated > r.Packed-1) { // not the head, nor the MTP module
+			t.Errorf("%d of %d tensors are calibrated", r.Calibrated, r.Packed)
+		}
+		opened(t, out)
+		card, err := os.ReadFile(filepath.Join(out, "README.md"))
+		if err != nil || strings.Contains(string(card), "GPTQ") != calibrate {
+			t.Errorf("the card is %s, %v", card, err)
+		}
+	}
+	t.Logf("KL %g nearest, %g calibrated", kl[false], kl[true])
+	if kl[true] > 0.9*kl[false] {
+		t.Errorf("KL is %g calibrated, %g nearest", kl[true], kl[false])
+	}
+	if _, err := run(t, from, filepath.Join(base, "none"), Options{Bits: 4, Group: 32, Calibrate: true}); err == nil || strings.Contains(err.Error(), "\n") {
+		t.Errorf("without a text: %v", err)
+	}
+	few := Text{Calibrate: ids[:20]}
+	r, err := run(t, from, filepath.Join(base, "few"), Options{Bits: 4, Group: 32, Text: few, Calibrate: true})
+	if err != nil || r.Calibrated != 0 {
+		t.Errorf("by 16 tokens %d tensors are calibrated, %v", r.Calibrated, err)
+	}
+}
+
+// TestListener: what is heard of a product are the moments of its input, and those of experts of their own tokens.
+func TestListener(t *testing.T) {
+	inner := cpu.New(1)
+	defer inner.Close()
+	l := &listener{Device: inner}
+	w, x, y := inner.Alloc(5, 3, tensor.F32), inner.Alloc(2, 3, tensor.F32), inner.Alloc(2, 5, tensor.F32)
+	inner.Upload(x, []float32{1, 2, 3, 4, 5, 6})
+	params := map[string]*tensor.Param{"a": {Name: "a", W: w.RowSlice(0, 2)}, "b": {Name: "b", W: w.RowSlice(2, 5)}}
+	l.Linear(y, x, w, device.F32, false) // nobody listens
+	l.begin(params, []string{"a", "b"})
+	l.Linear(y, x, w, device.F32, false)
+	l.Linear(y, x, inner.Alloc(5, 3, tensor.F32), device.F32, false)
+	l.end()
+	l.Linear(y, x, w, device.F32, false)
+	h := l.heard["a"]
+	if h == nil || h != l.heard["b"] || h.tokens != 2 || !slices.Equal(h.h.Host(), []float32{17, 22, 27, 22, 29, 36, 27, 36, 45}) {
+		t.Errorf("heard %+v", h)
+	}
+}
+
+// TestListenerHearsExperts: each has the moments of the tokens that chose it.
+func TestListenerHearsExperts(t *testing.T) {
+	inner := cpu.New(1)
+	defer inner.Close()
+	l := &listener{Device: inner}
+	mat := func(rows, cols int, x ...float32) tensor.Mat {
+		m := inner.Alloc(rows, cols, tensor.F32)
+		if x != nil {
+			inner.Upload(m, x)
+		}
+		return m
+	}
+	ints := func(rows, cols int) tensor.Mat { return inner.Alloc(rows, cols, tensor.I32) }
+	r := device.Routing{Score: mat(3, 2), Index: ints(3, 1), Weight: mat(3, 1), Start: ints(1, 3), Slot: ints(3, 1), Token: ints(3, 1)}
+	spec := device.RouteSpec{Experts: 2, TopK: 1, Groups: 1, TopGroups: 1, Sigmoid: true, GroupTop2: true, ScalingFactor: 1}
+	inner.Route(r, mat(3, 2, 5, 1, 1, 5, 6, 1), tensor.Mat{}, spec) // experts 0, 1, 0
+	gateUp, down := mat(2*2*1, 2), mat(2*2, 1)
+	inner.Upload(gateUp, []float32{1, 0, 0, 1, 1, 0, 0, 1})
+	params := map[string]*tensor.Param{}
+	for e := range 2 {
+		params[fmt.Sprint("gate", e)] = &tensor.Param{Name: fmt.Sprint("gate", e), W: gateUp.RowSlice(2*e, 2*e+1)}
+		params[fmt.Sprint("up", e)] = &tensor.Param{Name: fmt.Sprint("up", e), W: gateUp.RowSlice(2*e+1, 2*e+2)}
+		params[fmt.Sprint("down", e)] = &tensor.Param{Name: fmt.Sprint("down", e), W: down.RowSlice(2*e, 2*e+2)}
+	}
+	l.begin(params, slices.Collect(maps.Keys(params)))
+	s := device.ExpertsSaved{X: mat(3, 2), GateUp: mat(3, 2), Act: mat(3, 1)}
+	l.Experts(mat(3, 2), mat(3, 2, 1, 2, 3, 4, 5, 6), gateUp, down, r, s, device.F32)
+	for name, want := range map[string][]float32{"gate0": {26, 32, 32, 40}, "up0": {26, 32, 32, 40}, "gate1": {9, 12, 12, 16}} {
+		if h := l.heard[name]; h == nil || !slices.Equal(h.h.Host(), want) {
+			t.Errorf("%s: heard %+v, want %v", name, h, want)
+		}
+	}
+	act := s.Act.Host()
+	for e, want := range []float32{act[0]*act[0] + act[1]*act[1], act[2] * act[2]} {
+		if got := l.heard[fmt.Sprint("down", e)].h.Host()[0]; want == 0 || math.Abs(float64(got-want)) > 1e-5*float64(want) {
+			t.Errorf("down%d: heard %v, want %v", e, got, want)
 		}
 	}
 }

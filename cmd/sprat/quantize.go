@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -20,16 +21,20 @@ type quantizeCmd struct {
 	Model   string `arg:"" name:"model" help:"A directory in Hugging Face's form, or nano, the model inside this program."`
 	Out     string `arg:"" name:"out" help:"The directory to make: new, or empty."`
 	Bits    int    `help:"Bits of the linear layers, 4 or 8. The head has 8; embedding, norms, gates and kv_b_proj stay as they are." default:"8"`
+	Method  string `help:"nearest; or calibrated: so that the layers' outputs on a text change least." enum:"nearest,calibrated" default:"nearest"`
 	Group   int    `help:"Numbers of a row that share a scale: a multiple of 32." default:"32"`
-	Data    string `help:"Text, as for training, whose end measures what was lost; without, a short one inside this program." placeholder:"F"`
+	Data    string `help:"Text, as for training, to calibrate by and, its end, to measure by; without, a short one inside this program measures." placeholder:"F"`
 	Threads int    `help:"Threads to compute on; 0 takes every core." default:"0"`
 	JSON    bool   `help:"Print one JSON object."`
 }
 
 func (c *quantizeCmd) Run(e *env) error {
-	o := quantize.Options{Name: c.Model, Bits: c.Bits, Group: c.Group}
+	o := quantize.Options{Name: c.Model, Bits: c.Bits, Group: c.Group, Calibrate: c.Method == "calibrated"}
 	if err := o.Check(); err != nil {
 		return usageError{err}
+	}
+	if o.Calibrate && c.Data == "" {
+		return usageError{errors.New("--method calibrated goes by a text: give one with --data")}
 	}
 	if c.Threads < 0 {
 		return usageError{fmt.Errorf("--threads %d: want 0 or more", c.Threads)}
@@ -89,7 +94,7 @@ func (c *quantizeCmd) text(dir fs.FS) (quantize.Text, error) {
 }
 
 func (c *quantizeCmd) print(w io.Writer, r quantize.Report) error {
-	text := fmt.Sprintf("%-28s %d as integers, %d as they were\n", "tensors", r.Packed, r.Kept)
+	text := fmt.Sprintf("%-28s %d as integers, %d of them by the text; %d as they were\n", "tensors", r.Packed, r.Calibrated, r.Kept)
 	text += fmt.Sprintf("%-28s %.2f, in groups of %d\n", "bits a weight", r.BitsPerWeight, r.Group)
 	text += fmt.Sprintf("%-28s %s\n", "bytes", commas(r.Bytes))
 	if f := r.Figures; f != nil {

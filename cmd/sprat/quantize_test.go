@@ -51,6 +51,7 @@ func TestQuantizeMistakes(t *testing.T) {
 		{exitUsage, "3 bits: want 4 or 8", []string{"nano", filepath.Join(base, "q"), "--bits", "3"}},
 		{exitUsage, "groups of 20", []string{"nano", filepath.Join(base, "q"), "--group", "20"}},
 		{exitUsage, "--threads", []string{"nano", filepath.Join(base, "q"), "--threads", "-1"}},
+		{exitUsage, "give one with --data", []string{"nano", filepath.Join(base, "q"), "--method", "calibrated"}},
 		{exitFailed, "not empty", []string{"nano", base}},
 		{exitFailed, "no such directory", []string{filepath.Join(base, "m"), filepath.Join(base, "q")}},
 		{exitFailed, "some pages", []string{"nano", filepath.Join(base, "q"), "--data", short}},
