@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -17,11 +16,20 @@ import (
 // gold is a directory of the gold vectors, which has no tokenizer.
 const gold = "../testdata/gold/v3-basic"
 
-func open(t *testing.T, dir string) (*Engine, error) {
+func open(t *testing.T, path string) (*Engine, error) {
 	t.Helper()
+	dir, err := OpenDir(os.DirFS(path))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
 	dev := cpu.New(2)
 	t.Cleanup(dev.Close)
-	return Open(os.DirFS(dir), dev)
+	e, err := New(dir, dev, Options{})
+	if err == nil {
+		t.Cleanup(e.Close)
+	}
+	return e, err
 }
 
 // changed is a copy of gold with config.json's keys and the weights' tensors changed.
@@ -123,75 +131,8 @@ func TestMTPWithoutWeightsIsNoMTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(e.Model.MTP) != 0 {
-		t.Errorf("%d modules", len(e.Model.MTP))
-	}
-}
-
-func generate(t *testing.T, e *Engine, r Request) []int32 {
-	t.Helper()
-	var ids []int32
-	for id, err := range e.Generate(context.Background(), r) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids = append(ids, id)
-	}
-	return ids
-}
-
-func TestGenerate(t *testing.T) {
-	e, err := open(t, gold)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.Config.EOSTokenIDs = nil // random weights may well say it
-	r := Request{Prompt: []int32{3, 14, 15}, MaxTokens: 12, Temperature: 1, TopP: 0.9, Seed: 5}
-	first := generate(t, e, r)
-	if len(first) != 12 {
-		t.Fatalf("%d tokens, want 12", len(first))
-	}
-	if again := generate(t, e, r); !slices.Equal(first, again) {
-		t.Errorf("the same seed gives %v and %v", first, again)
-	}
-	r.Seed++
-	if other := generate(t, e, r); slices.Equal(first, other) {
-		t.Errorf("two seeds give the same %v", first)
-	}
-	e.Config.EOSTokenIDs = []int32{first[4]}
-	r.Seed--
-	if short := generate(t, e, r); !slices.Equal(short, first[:slices.Index(first, first[4])]) {
-		t.Errorf("up to the end token: %v of %v", short, first)
-	}
-}
-
-func TestGenerateStopsWhenTold(t *testing.T) {
-	e, err := open(t, gold)
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.Config.EOSTokenIDs = nil
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	n := 0
-	for _, err := range e.Generate(ctx, Request{Prompt: []int32{1}, MaxTokens: 50}) {
-		if err != nil {
-			break
-		}
-		if n++; n == 3 {
-			cancel()
-		}
-	}
-	if n != 3 {
-		t.Errorf("%d tokens after being told to stop at 3", n)
-	}
-	for _, r := range []Request{{}, {Prompt: []int32{-1}}, {Prompt: []int32{1 << 20}}, {Prompt: make([]int32, e.Model.Positions())}} {
-		for _, err := range e.Generate(context.Background(), r) {
-			if err == nil {
-				t.Errorf("a prompt of %d tokens: no error", len(r.Prompt))
-			}
-			break
-		}
+	if e.Config.NumNextNPredictLayers != 0 {
+		t.Errorf("%d modules", e.Config.NumNextNPredictLayers)
 	}
 }
 
@@ -236,7 +177,7 @@ func TestLongContextIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := e.Model.Positions(); n != maxPositions {
+	if n := e.Positions(); n != maxPositions {
 		t.Errorf("%d positions, want %d", n, maxPositions)
 	}
 }

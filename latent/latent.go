@@ -42,7 +42,7 @@ import (
 )
 
 // Page is the number of a page, from 0.
-type Page int32
+type Page = int32
 
 const none Page = -1
 

@@ -104,18 +104,6 @@ func (l *Block) Forward(y, x tensor.Mat, b *rows, s *blockSaved) {
 	l.feedForward(y, s)
 }
 
-// ForwardAbsorbed is Forward over latents, of which past rows are there already: see MLA.ForwardAbsorbed.
-func (l *Block) ForwardAbsorbed(y, x tensor.Mat, b *rows, latents tensor.Mat, past int, s *blockSaved, a *absorbedSaved) {
-	l.InputNorm.Forward(s.xNorm, s.xRstd, x)
-	l.dev.Copy(s.h, x)
-	if l.GQA != nil {
-		l.GQA.ForwardCached(s.h, s.xNorm, b, latents, past, &s.gqa, a)
-	} else {
-		l.Attn.ForwardAbsorbed(s.h, s.xNorm, b, latents, past, &s.attn, a)
-	}
-	l.feedForward(y, s)
-}
-
 func (l *Block) feedForward(y tensor.Mat, s *blockSaved) {
 	l.PostNorm.Forward(s.hNorm, s.hRstd, s.h)
 	l.dev.Copy(y, s.h)

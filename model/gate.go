@@ -70,6 +70,15 @@ func (g *Gate) newSaved(t int) gateSaved {
 	}
 }
 
+// first is s for the first t rows.
+func (s gateSaved) first(t int) gateSaved {
+	r := &s.routing
+	k := r.Index.Cols
+	s.logits, r.Score = s.logits.RowSlice(0, t), r.Score.RowSlice(0, t)
+	r.Index, r.Weight, r.Slot, r.Token = r.Index.RowSlice(0, t), r.Weight.RowSlice(0, t), r.Slot.RowSlice(0, t), r.Token.RowSlice(0, t*k)
+	return s
+}
+
 // Forward routes the rows of x [T, D].
 func (g *Gate) Forward(x tensor.Mat, s *gateSaved) {
 	g.Proj.Forward(s.logits, x)

@@ -73,7 +73,7 @@ func checkGradients(t *testing.T, m *Model, s *State, b Batch, gold *safetensors
 	}
 }
 
-func newDevice(t *testing.T, threads int) device.Device {
+func newDevice(t *testing.T, threads int) device.Inference {
 	dev := cpu.New(threads)
 	t.Cleanup(dev.Close)
 	return dev

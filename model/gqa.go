@@ -108,30 +108,6 @@ func (a *GQA) Backward(dh, du, h tensor.Mat, b *rows, s, d *gqaSaved) {
 	a.QProj.Backward(dh, d.q, h)
 }
 
-// ForwardCached is Forward for rows that follow past earlier ones, of which the cache [S, G·2P] holds rows of [k_g | v_g]; the
-// rows of h are appended at past. A group is attention over latents, the pairs [k_g | v_g], by queries [q_i | 0]: of the output,
-// Σ p·[k_g | v_g], the second half is o_i. That takes twice the products, and no operation of its own for a mere comparison.
-func (a *GQA) ForwardCached(u, h tensor.Mat, b *rows, cache tensor.Mat, past int, s *gqaSaved, x *absorbedSaved) {
-	a.project(h, b, s)
-	p, n := a.heads.N, a.group
-	kept := cache.RowSlice(past, past+h.Rows)
-	one := a.heads
-	one.H, one.C = n, 2*p
-	for i := range a.heads.H {
-		a.dev.Copy(x.qC.ColSlice(2*i*p, (2*i+1)*p), s.q.ColSlice(i*p, (i+1)*p)) // the other half stays 0
-	}
-	for g := range a.heads.H / n {
-		a.dev.Copy(kept.ColSlice(2*g*p, (2*g+1)*p), s.k.ColSlice(g*p, (g+1)*p))
-		a.dev.Copy(kept.ColSlice((2*g+1)*p, 2*(g+1)*p), s.v.ColSlice(g*p, (g+1)*p))
-		heads := func(m tensor.Mat, width int) tensor.Mat { return m.ColSlice(g*n*width, (g+1)*n*width) }
-		a.dev.LatentAttention(heads(x.oC, 2*p), heads(x.qC, 2*p), heads(s.q, p), cache.ColSlice(2*g*p, 2*(g+1)*p), past, one)
-	}
-	for i := range a.heads.H {
-		a.dev.Copy(s.o.ColSlice(i*p, (i+1)*p), x.oC.ColSlice((2*i+1)*p, 2*(i+1)*p))
-	}
-	a.OProj.ForwardAdd(u, s.o)
-}
-
 // clipQK scales W_Q of a head by γ. W_K is left alone, being its group's.
 func (a *GQA) clipQK(tau float64, top []float32) (largest float64) {
 	p := a.heads.N

@@ -193,12 +193,6 @@ func sumHeads(w []float32, heads, groups int) []float32 {
 	return sum
 }
 
-func TestGQADecodes(t *testing.T) {
-	for _, groups := range []int{1, 2, 4} {
-		checkDecode(t, tinyGQA(t, groups))
-	}
-}
-
 func TestGQARecomputes(t *testing.T) {
 	cfg := tinyGQA(t, 2)
 	b := randomBatch(cfg.VocabSize, 20, 13)

@@ -226,31 +226,6 @@ func TestPrefixEqualsPrefixOfLonger(t *testing.T) {
 	}
 }
 
-func TestAbsorbedEqualsExplicit(t *testing.T) { checkDecode(t, tiny(t)) }
-
-// checkDecode compares logits of Decode with those of a pass over all rows.
-func checkDecode(t *testing.T, cfg *config.Config) {
-	t.Helper()
-	for _, chunks := range [][]int{{40}, {1, 1, 38}, {17, 1, 1, 21}} {
-		m := New(cfg, newDevice(t, 2), Options{})
-		m.Init(7, 0.2)
-		b := randomBatch(m.Config.VocabSize, 40)
-		explicit := m.logits(t, b)
-		c, v := m.NewLatents(40), m.Config.VocabSize
-		got := make([]float32, v)
-		for _, n := range chunks {
-			at := c.Len
-			if err := m.Decode(m.NewDecoder(n), c, b.IDs[at:at+n], got); err != nil {
-				t.Fatal(err)
-			}
-			// Two orders of summation in float32: some hundred roundings of 6e-8.
-			if e := relative(got, explicit[(c.Len-1)*v:c.Len*v]); e > 1e-5 {
-				t.Errorf("chunks %v, after %d tokens: relative difference %.2g", chunks, c.Len, e)
-			}
-		}
-	}
-}
-
 func TestBiasOnlyChooses(t *testing.T) {
 	m := tinyModel(t, newDevice(t, 1), false)
 	b := randomBatch(m.Config.VocabSize, 20)

@@ -170,7 +170,12 @@ func TestSavedModelOpens(t *testing.T) {
 		}
 		dev := cpu.New(1)
 		defer dev.Close()
-		e, err := engine.Open(os.DirFS(dir), dev)
+		opened, err := engine.OpenDir(os.DirFS(dir))
+		if err != nil {
+			t.Fatalf("%s: %v", dtype, err)
+		}
+		defer opened.Close()
+		loaded, err := opened.Model(dev)
 		if err != nil {
 			t.Fatalf("%s: %v", dtype, err)
 		}
@@ -178,7 +183,7 @@ func TestSavedModelOpens(t *testing.T) {
 		for p := range m.Params() {
 			want[p.Name] = p.W.Host()
 		}
-		for p := range e.Model.Params() {
+		for p := range loaded.Params() {
 			top := 0.0
 			for _, w := range want[p.Name] {
 				top = max(top, math.Abs(float64(w)))
@@ -191,7 +196,7 @@ func TestSavedModelOpens(t *testing.T) {
 				}
 			}
 		}
-		if got := e.Tokenizer.Encode(nil, "the lazy fox"); !slices.Equal(got, tok.Encode(nil, "the lazy fox")) {
+		if got := opened.Tokenizer.Encode(nil, "the lazy fox"); !slices.Equal(got, tok.Encode(nil, "the lazy fox")) {
 			t.Errorf("%s: the tokenizer changed", dtype)
 		}
 	}

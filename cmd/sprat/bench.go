@@ -13,6 +13,7 @@ import (
 )
 
 type benchCmd struct {
+	Model   benchModelCmd   `cmd:"" default:"withargs" help:"A model's prompt and generation speed, by depth and batch."`
 	Kernels benchKernelsCmd `cmd:"" help:"Matrix products against the machine's peak and bandwidth."`
 	Train   benchTrainCmd   `cmd:"" help:"A training step of a config, with random weights and tokens."`
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"sprat/engine"
 	"sprat/model"
 	"sprat/tensor"
 )
@@ -25,12 +24,16 @@ type position struct {
 }
 
 func (c *logitsCmd) Run(e *env) error {
-	m, done, err := c.open()
+	dir, dev, done, err := c.open()
 	if err != nil {
 		return err
 	}
 	defer done()
-	if c.MTP && len(m.Model.MTP) == 0 {
+	m, err := dir.Model(dev)
+	if err != nil {
+		return fmt.Errorf("model %s: %w", c.Model, err)
+	}
+	if c.MTP && len(m.MTP) == 0 {
 		return errors.New("--mtp: this model has no multi-token prediction modules")
 	}
 	lines, err := logits(m, c.IDs, c.MTP)
@@ -46,23 +49,23 @@ func (c *logitsCmd) Run(e *env) error {
 	return nil
 }
 
-func logits(m *engine.Engine, ids []int32, mtp bool) ([]position, error) {
+func logits(m *model.Model, ids []int32, mtp bool) ([]position, error) {
 	n, vocab := len(ids), m.Config.VocabSize
 	// The token after position i is i+1's; of the last it is not known.
 	targets := append(append([]int32{}, ids[min(1, n):]...), -1)[:n]
 	batch := model.Batch{IDs: ids, Targets: targets, Starts: []int32{0, int32(n)}}
-	if err := batch.Check(vocab, m.Model.Positions()); err != nil {
+	if err := batch.Check(vocab, m.Positions()); err != nil {
 		return nil, err
 	}
-	dev := m.Model.Device()
+	dev := m.Device()
 	out := dev.Alloc(n, vocab, tensor.F32)
 	var deeper []tensor.Mat
 	if mtp {
-		for range m.Model.MTP {
+		for range m.MTP {
 			deeper = append(deeper, dev.Alloc(n, vocab, tensor.F32))
 		}
 	}
-	m.Model.Logits(m.Model.NewState(n, false), batch, out, deeper)
+	m.Logits(m.NewState(n, false), batch, out, deeper)
 	lines := make([]position, n)
 	for i := range lines {
 		lines[i] = position{Pos: i, Logits: make([]float32, vocab)}

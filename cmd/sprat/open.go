@@ -37,21 +37,25 @@ func modelFS(m string) (fs.FS, error) {
 	return os.DirFS(m), nil
 }
 
-// open loads the chosen model. The caller calls done.
-func (f modelFlags) open() (e *engine.Engine, done func(), err error) {
+// open opens the chosen model's directory, on a device to run it. The caller calls done.
+func (f modelFlags) open() (dir *engine.Dir, dev *cpu.Device, done func(), err error) {
 	if f.Threads < 0 {
-		return nil, nil, usageError{fmt.Errorf("--threads %d: want 0 or more", f.Threads)}
+		return nil, nil, nil, usageError{fmt.Errorf("--threads %d: want 0 or more", f.Threads)}
 	}
-	dir, err := modelFS(f.Model)
+	files, err := modelFS(f.Model)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	dev := cpu.New(f.Threads)
-	if e, err = engine.Open(dir, dev); err != nil {
-		dev.Close()
-		return nil, nil, fmt.Errorf("model %s: %w", f.Model, err)
+	if dir, err = engine.OpenDir(files); err != nil {
+		return nil, nil, nil, fmt.Errorf("model %s: %w", f.Model, err)
 	}
-	return e, dev.Close, nil
+	dev = cpu.New(f.Threads)
+	return dir, dev, func() { dev.Close(); dir.Close() }, nil
+}
+
+// weightsFlag chooses how weights are kept.
+type weightsFlag struct {
+	Weights string `help:"How weights are kept: f32, bf16, int8 or int4. Left out: as the model has them, in bf16 at most." placeholder:"F"`
 }
 
 // noTokenizer is the error where model m has no tokenizer.json.

@@ -1,4 +1,3 @@
-// Package engine runs models: it opens a Hugging Face directory and generates text from it.
 package engine
 
 import (
@@ -15,18 +14,20 @@ import (
 	"sprat/tokenizer"
 )
 
-// Engine is a model with its tokenizer, ready to run.
-type Engine struct {
+// Dir is an open model directory in Hugging Face's form: config.json, tokenizer.json and safetensors.
+type Dir struct {
 	Config    *config.Config
-	Model     *model.Model
-	Tokenizer *tokenizer.Tokenizer
+	Tokenizer *tokenizer.Tokenizer // nil where there is none: ids go without
+	Weights   *quant.Weights       // they are of Config
+
+	files *safetensors.Reader
 }
 
-// maxPositions bounds the context that Open allocates tables for, in tokens.
+// maxPositions bounds the context that tables are allocated for, in tokens.
 const maxPositions = 32768
 
-// Open loads the model in a Hugging Face directory: config.json, tokenizer.json and safetensors. The weights become float32.
-func Open(dir fs.FS, dev device.Device) (*Engine, error) {
+// OpenDir opens a model directory, and says what is wrong with it if it can't be run. The caller closes it.
+func OpenDir(dir fs.FS) (*Dir, error) {
 	cfg, err := config.LoadFS(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w; a model is a directory with config.json, tokenizer.json and *.safetensors", err)
@@ -34,30 +35,38 @@ func Open(dir fs.FS, dev device.Device) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{Config: cfg}
-	if e.Tokenizer, err = openTokenizer(dir, cfg.VocabSize); err != nil {
+	d := &Dir{Config: cfg}
+	if d.Tokenizer, err = openTokenizer(dir, cfg.VocabSize); err != nil {
 		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
-	files, err := safetensors.OpenFS(dir)
+	if d.files, err = safetensors.OpenFS(dir); err != nil {
+		return nil, err
+	}
+	if d.Weights, err = quant.Open(cfg, d.files); err == nil {
+		err = CheckWeights(cfg, d.Weights)
+	}
 	if err != nil {
+		d.files.Close()
 		return nil, err
 	}
-	defer files.Close()
-	weights, err := quant.Open(cfg, files)
-	if err != nil {
-		return nil, err
-	}
-	if err := CheckWeights(e.Config, weights); err != nil {
-		return nil, err
-	}
-	e.Model = model.New(e.Config, dev, model.Options{Positions: min(e.Config.MaxPositionEmbeddings, maxPositions)})
-	if err := e.Model.Load(weights); err != nil {
-		return nil, err
-	}
-	return e, nil
+	return d, nil
 }
 
-// openTokenizer returns nil where there is none: ids go without.
+// Close closes the files.
+func (d *Dir) Close() error { return d.files.Close() }
+
+// Positions is the longest sequence that tables are made for.
+func (d *Dir) Positions() int { return positions(d.Config) }
+
+func positions(c *config.Config) int { return min(c.MaxPositionEmbeddings, maxPositions) }
+
+// Model loads the weights in float32, in the form that is trained.
+func (d *Dir) Model(dev device.Device) (*model.Model, error) {
+	m := model.New(d.Config, dev, model.Options{Positions: d.Positions()})
+	return m, m.Load(d.Weights)
+}
+
+// openTokenizer returns nil where there is none.
 func openTokenizer(dir fs.FS, vocab int) (*tokenizer.Tokenizer, error) {
 	text, err := fs.ReadFile(dir, "tokenizer.json")
 	if errors.Is(err, fs.ErrNotExist) {

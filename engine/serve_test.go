@@ -1,0 +1,354 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"sprat/device/cpu"
+	"sprat/latent"
+	"sprat/sample"
+)
+
+// tiny is an engine of the gold vectors' model in float32, with a context of 512 tokens.
+func tiny(t *testing.T, threads int, opt Options) *Engine {
+	t.Helper()
+	dir, err := OpenDir(os.DirFS(changed(t, map[string]any{"max_position_embeddings": 512, "eos_token_id": nil}, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	dev := cpu.New(threads)
+	t.Cleanup(dev.Close)
+	if opt.Weights == Stored {
+		opt.Weights = F32
+	}
+	e, err := New(dir, dev, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeAndCheck(t, e) })
+	return e
+}
+
+// closeAndCheck is Close; after it no page is held.
+func closeAndCheck(t *testing.T, e *Engine) {
+	t.Helper()
+	e.Close()
+	if err := errors.Join(e.sched.Check(), e.pool.Check(func(func(*latent.Table) bool) {})); err != nil {
+		t.Error(err)
+	}
+	if len(e.streams) > 0 || e.waiting != 0 || e.pool.Available() != e.pool.Pages() {
+		t.Errorf("after all has ended: %d streams, %d waiting, %d of %d pages can be had", len(e.streams), e.waiting, e.pool.Available(), e.pool.Pages())
+	}
+}
+
+func prompt(seed, n int) []int32 {
+	ids := make([]int32, n)
+	for i := range ids {
+		ids[i] = int32((seed*31 + i*i*7 + i*seed) % 96)
+	}
+	return ids
+}
+
+func collect(t *testing.T, s *Stream) (ids []int32) {
+	t.Helper()
+	for tok, err := range s.Tokens() {
+		if err != nil {
+			t.Error(err)
+			return ids
+		}
+		ids = append(ids, tok.ID)
+	}
+	return ids
+}
+
+// generate is what a single request gets.
+func generate(t *testing.T, e *Engine, r Request) []int32 {
+	t.Helper()
+	s, err := e.Submit(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return collect(t, s)
+}
+
+// requests are of all sorts: long and short, greedy and not, beginning alike and not.
+func requests() (rs []Request) {
+	for i := range 14 {
+		n := []int{3, 70, 200, 130, 1, 64, 65, 300, 190, 33, 128, 127, 260, 90}[i]
+		rs = append(rs, Request{
+			Tenant: []string{"a", "b"}[i%2], Prompt: prompt(i/5, n), MaxTokens: 5 + i%7*6,
+			Sample: sample.Options{Temperature: float64(i%3) * 0.8, TopP: 0.9, Seed: uint64(i)},
+		})
+	}
+	return rs
+}
+
+// TestWhoeverElseIsServed: the same requests give the same tokens alone and together, whatever the chunks, the threads and the
+// memory of the cache, so little that sequences are preempted among them.
+func TestWhoeverElseIsServed(t *testing.T) {
+	// The absorbed form for every position: rows are then the same bit for bit, whatever was found in the cache.
+	rs := requests()
+	alone := tiny(t, 2, Options{Sequences: 1})
+	alone.absorbed = 1 << 30
+	want := make([][]int32, len(rs))
+	for i, r := range rs {
+		r.Tenant = fmt.Sprint(i) // finds nothing
+		want[i] = generate(t, alone, r)
+	}
+	for _, c := range []struct {
+		threads int
+		opt     Options
+	}{
+		{2, Options{}},
+		{1, Options{Chunk: 17}},
+		{2, Options{Sequences: 3, Chunk: 100}},
+		{2, Options{Cache: 512}},
+	} {
+		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			e := tiny(t, c.threads, c.opt)
+			e.absorbed = 1 << 30
+			var wait sync.WaitGroup
+			for i, r := range rs {
+				s, err := e.Submit(context.Background(), r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				wait.Go(func() {
+					if got := collect(t, s); !slices.Equal(got, want[i]) {
+						t.Errorf("request %d: %v, alone %v", i, got, want[i])
+					}
+				})
+			}
+			wait.Wait()
+		})
+	}
+}
+
+// TestExplicitPrompt: long prompts are computed in the explicit form, in any chunks with the same bits.
+func TestExplicitPrompt(t *testing.T) {
+	r := Request{Prompt: prompt(1, 300), MaxTokens: 20, Sample: sample.Options{Logprobs: true}}
+	var first []sample.Token
+	for _, chunk := range []int{512, 100, 7} {
+		e := tiny(t, 2, Options{Chunk: chunk})
+		if n := e.packed.AbsorbedRows(); n > 300 {
+			t.Fatalf("a prompt of 300 is absorbed: the limit is %d", n)
+		}
+		var got []sample.Token
+		s, err := e.Submit(context.Background(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tok := range s.Tokens() {
+			got = append(got, tok.Token)
+		}
+		if first == nil {
+			first = got
+		}
+		if !slices.EqualFunc(got, first, func(a, b sample.Token) bool { return a.ID == b.ID && a.Logprob == b.Logprob }) {
+			t.Errorf("in chunks of %d: %v, whole %v", chunk, got, first)
+		}
+	}
+}
+
+func TestPrefixIsFound(t *testing.T) {
+	e := tiny(t, 2, Options{})
+	r := Request{Tenant: "a", Prompt: prompt(2, 200), MaxTokens: 8}
+	first := generate(t, e, r)
+	s, err := e.Submit(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := collect(t, s); !slices.Equal(again, first) {
+		t.Errorf("the second time %v, the first %v", again, first)
+	}
+	if got := s.Usage(); got != (Usage{Prompt: 200, Cached: 192, Generated: 8, Finish: Full}) {
+		t.Errorf("%+v", got)
+	}
+	next := Request{Tenant: "a", Prompt: slices.Concat(r.Prompt, first, prompt(3, 5)), MaxTokens: 3}
+	if s, err = e.Submit(context.Background(), next); err != nil {
+		t.Fatal(err)
+	}
+	collect(t, s)
+	if got := s.Usage().Cached; got != 207 { // all but the last token, which was never run
+		t.Errorf("the conversation's next turn finds %d tokens", got)
+	}
+	next.Tenant = "b"
+	if s, err = e.Submit(context.Background(), next); err != nil {
+		t.Fatal(err)
+	}
+	collect(t, s)
+	if got := s.Usage().Cached; got != 0 {
+		t.Errorf("another tenant finds %d tokens", got)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	e := tiny(t, 2, Options{})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s, err := e.Submit(ctx, Request{Prompt: prompt(1, 3)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, err := range s.Tokens() {
+		if err != nil {
+			if !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			break
+		}
+		if n++; n == 3 {
+			cancel()
+		}
+	}
+	if s.Usage().Finish != Cancelled {
+		t.Errorf("%+v", s.Usage())
+	}
+	s, err = e.Submit(context.Background(), Request{Prompt: prompt(1, 3)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range s.Tokens() {
+		break
+	}
+	for start := time.Now(); s.Usage().Finish == ""; time.Sleep(time.Millisecond) {
+		if time.Since(start) > 10*time.Second {
+			t.Fatal("a stream whose reader has left goes on")
+		}
+	}
+	ctx, cancel = context.WithCancel(context.Background())
+	cancel()
+	if _, err = e.Submit(ctx, Request{Prompt: prompt(1, 300)}); !errors.Is(err, context.Canceled) {
+		t.Errorf("submitted after its end: %v", err)
+	}
+}
+
+func TestCloseEndsStreams(t *testing.T) {
+	e := tiny(t, 2, Options{Sequences: 2})
+	var streams []*Stream
+	for i := range 5 {
+		s, err := e.Submit(context.Background(), Request{Prompt: prompt(i, 40)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		streams = append(streams, s)
+	}
+	e.Close()
+	for _, s := range streams {
+		for _, err := range s.Tokens() {
+			if err != nil && !errors.Is(err, errClosed) {
+				t.Error(err)
+			}
+		}
+		if f := s.Usage().Finish; f != Cancelled && f != Full {
+			t.Errorf("%q", f)
+		}
+	}
+	if _, err := e.Submit(context.Background(), Request{Prompt: prompt(1, 1)}); !errors.Is(err, errClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+func TestSubmitRefuses(t *testing.T) {
+	e := tiny(t, 1, Options{Waiting: 1, Sequences: 1, Cache: 256})
+	for _, c := range []struct {
+		r    Request
+		want string
+	}{
+		{Request{}, "empty"},
+		{Request{Prompt: []int32{-1}}, "token id -1 at position 0"},
+		{Request{Prompt: []int32{1, 96}}, "token id 96 at position 1"},
+		{Request{Prompt: prompt(1, 512)}, "context holds"},
+		{Request{Prompt: prompt(1, 300)}, "cache holds"},
+		{Request{Prompt: prompt(1, 3), MaxTokens: -1}, "max_tokens"},
+		{Request{Prompt: prompt(1, 3), Stop: []string{"x"}}, "tokenizer"},
+		{Request{Prompt: prompt(1, 3), Sample: sample.Options{TopP: 7}}, "top-p"},
+	} {
+		if _, err := e.Submit(context.Background(), c.r); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%d tokens: %v, want one line with %q", len(c.r.Prompt), err, c.want)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	busy := false
+	for range 100 {
+		_, err := e.Submit(ctx, Request{Prompt: prompt(1, 3)})
+		busy = busy || errors.Is(err, ErrBusy)
+	}
+	if !busy {
+		t.Error("a hundred requests may wait where one may")
+	}
+}
+
+// noToken rules every token out, from the third on.
+type noToken struct{ n int }
+
+func (m *noToken) Allowed() ([]uint64, error) {
+	if m.n++; m.n > 2 {
+		return make([]uint64, 2), nil
+	}
+	return nil, nil
+}
+func (m *noToken) Accept(int32) {}
+
+func TestOneFails(t *testing.T) {
+	e := tiny(t, 2, Options{})
+	good := Request{Prompt: prompt(4, 30), MaxTokens: 20}
+	want := generate(t, e, good)
+	s, err := e.Submit(context.Background(), Request{Prompt: prompt(1, 10), Sample: sample.Options{Mask: &noToken{}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := generate(t, e, good); !slices.Equal(got, want) {
+		t.Errorf("%v beside one that fails, %v before", got, want)
+	}
+	var last error
+	n := 0
+	for _, err := range s.Tokens() {
+		if last = err; err == nil {
+			n++
+		}
+	}
+	if !errors.Is(last, sample.ErrNoToken) || n != 2 || s.Usage().Finish != Failed {
+		t.Errorf("%d tokens, then %v (%+v)", n, last, s.Usage())
+	}
+}
+
+func TestStopIDs(t *testing.T) {
+	e := tiny(t, 2, Options{})
+	r := Request{Prompt: prompt(1, 9), MaxTokens: 30, Sample: sample.Options{Temperature: 1, Seed: 3}}
+	all := generate(t, e, r)
+	r.StopIDs = []int32{all[10]}
+	if got := generate(t, e, r); !slices.Equal(got, all[:slices.Index(all, all[10])]) {
+		t.Errorf("up to token %d: %v of %v", all[10], got, all)
+	}
+}
+
+// TestDecodeAllocatesNothing: nor does a step that only generates.
+func TestDecodeAllocatesNothing(t *testing.T) {
+	e := tiny(t, 2, Options{})
+	s, err := e.Submit(context.Background(), Request{Prompt: prompt(1, 9), MaxTokens: 400, Sample: sample.Options{Temperature: 0.7, TopP: 0.9}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func() {
+		if _, ok, err := s.next(); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	for range 70 {
+		next()
+	}
+	if n := testing.AllocsPerRun(250, next); n >= 1 { // pages every 64 tokens are entered into the index: less than one a token
+		t.Errorf("%v allocations a token", n)
+	}
+}
