@@ -51,10 +51,8 @@ func (r *Rows) Reset(f Format, n, k int) {
 	default:
 		size = intRecord * groupsOf(k, intGroup)
 	}
-	r.stride = (size/wordBytes | 1) * wordBytes // an odd number of cache lines, so that rows don't compete for the same
-	if r.stride < size {
-		r.stride += 2 * wordBytes
-	}
+	// An odd number of cache lines and an eighth: rows side by side are in different sets and different banks of the cache.
+	r.stride = (groupsOf(size, wordBytes)|1)*wordBytes + wordBytes/8
 	if cap(r.data) < n*r.stride {
 		r.data = make([]byte, n*r.stride)
 	}

@@ -11,8 +11,7 @@ import (
 // The tiles of weights; the layout is that of kernel.Weight. The registers are fixed, since dot is written as bytes: sums of a group in Z0
 // to Z7, and in Z8 to Z15 of FP8's second halves; results in Z16 to Z23; the rest is the format's.
 
-// weightTiles writes the tiles of 1, 2, 4 and 8 rows. One row hides the memory's latency by prefetching; so do the first few, in case
-// nothing comes after them.
+// weightTiles writes the tiles of 1, 2, 4 and 8 rows.
 func weightTiles() {
 	for _, rows := range []int{1, 2, 4, 8} {
 		weightTile("Int8", rows, intLoop(false))
@@ -53,14 +52,9 @@ func (l *weightLoop) row(r, disp int) Mem {
 // weight is the word i bytes on.
 func (l *weightLoop) weight(disp int) Mem {
 	m := Mem{Base: l.w, Disp: disp}
-	if l.ahead {
-		PREFETCHT0(m.Offset(prefetchBytes))
-	}
+	PREFETCHT0(m.Offset(l.ahead))
 	return m
 }
-
-// prefetchBytes is how far ahead: some microseconds of one core's share of the memory's bandwidth.
-const prefetchBytes = 4096
 
 // weightTile writes one tile; loop adds to the results.
 func weightTile(of string, rows int, loop func(l *weightLoop)) {
@@ -68,7 +62,10 @@ func weightTile(of string, rows int, loop func(l *weightLoop)) {
 	TEXT(name, NOSPLIT, "func(n int, w, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s multiplies %d rows, which begin at a + off[i], with a panel of %s.", name, rows, of))
-	l := &weightLoop{rows: rows, n: Load(Param("n"), GP64()), w: Load(Param("w"), GP64()), at: GP64(), ahead: rows <= 4}
+	l := &weightLoop{rows: rows, n: Load(Param("n"), GP64()), w: Load(Param("w"), GP64()), at: GP64(), ahead: 4096}
+	if rows <= 2 {
+		l.ahead = 8192
+	}
 	a, off := Load(Param("a"), GP64()), Load(Param("off"), GP64())
 	for r := range rows {
 		p := GP64()
