@@ -1,9 +1,13 @@
 package quant
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"sprat/device"
@@ -61,7 +65,7 @@ func (w *Weights) Values(name string) (device.Values, error) {
 		return v, w.r.ReadFloat32(name, v.F32)
 	}
 	v.E4M3 = make([]byte, v.Rows*v.Cols)
-	if err := w.r.ReadBytes(name, v.E4M3); err != nil {
+	if err := w.r.ReadBytes(name, v.E4M3, 0); err != nil {
 		return v, err
 	}
 	var err error
@@ -76,28 +80,49 @@ func (w *Weights) readScale(name string, n int) ([]float32, error) {
 		return nil, err
 	}
 	for i, s := range scale {
-		if !(math.Abs(float64(s)) <= math.MaxFloat32) {
+		if s-s != 0 { // as it is for infinities and NaN
 			return nil, fmt.Errorf("scales %s: number %d is %v; the file is damaged", quote(name), i, s)
 		}
 	}
 	return scale, nil
 }
 
-// read reads integers [rows, cols] and scales [rows, groups].
+// chunk is about how many bytes of packed integers are read at a time, by each core.
+const chunk = 1 << 16
+
+// read reads integers [rows, cols] and scales [rows, groups], on all cores.
 func (w *Weights) read(p packed) ([]int8, []float32, error) {
 	scale, err := w.readScale(p.module+scaleSuffix, p.rows*p.groups())
 	if err != nil {
 		return nil, nil, err
 	}
-	words := make([]byte, p.rows*p.words()*4)
-	if err := w.r.ReadBytes(p.module+packedSuffix, words); err != nil {
-		return nil, nil, err
+	var (
+		ints   = make([]int8, p.rows*p.cols)
+		size   = 4 * p.words() // bytes of a row
+		step   = max(1, chunk/size)
+		chunks = ceil(p.rows, step)
+		next   atomic.Int64
+		errs   = make([]error, min(runtime.GOMAXPROCS(0), chunks))
+		wait   sync.WaitGroup
+	)
+	for i := range errs {
+		wait.Go(func() {
+			buf := make([]byte, min(step, p.rows)*size)
+			for errs[i] == nil {
+				lo := (int(next.Add(1)) - 1) * step
+				if lo >= p.rows {
+					return
+				}
+				words := buf[:min(step, p.rows-lo)*size]
+				errs[i] = w.r.ReadBytes(p.module+packedSuffix, words, int64(lo*size))
+				for r := lo; len(words) > 0; r, words = r+1, words[size:] {
+					unpack(ints[r*p.cols:(r+1)*p.cols], words, p.bits)
+				}
+			}
+		})
 	}
-	ints := make([]int8, p.rows*p.cols)
-	for r := range p.rows {
-		unpack(ints[r*p.cols:(r+1)*p.cols], words[r*p.words()*4:], p.bits)
-	}
-	return ints, scale, nil
+	wait.Wait()
+	return ints, scale, cmp.Or(errs...)
 }
 
 // spread gives the scales that a device takes, [rows, ⌈cols/GroupSize⌉] in bfloat16.
@@ -129,29 +154,30 @@ func roundBF16(x float32) float32 {
 	return math.Float32frombits(b &^ 0xffff)
 }
 
-// unpack gives the integers of a row, eight at a time: what is stored has half the range added.
+// unpack gives the integers of a row, sixteen or eight at a time: what is stored has half the range added.
 func unpack(dst []int8, words []byte, bits int) {
 	to := unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(dst))), len(dst))
-	whole := len(to) &^ 7
-	for i := 0; i < whole; i += 8 {
-		if bits == 4 {
-			binary.LittleEndian.PutUint64(to[i:], nibbles(binary.LittleEndian.Uint32(words[i/2:])))
-		} else {
-			binary.LittleEndian.PutUint64(to[i:], binary.LittleEndian.Uint64(words[i:])^0x8080808080808080)
+	if bits == 8 {
+		for ; len(to) >= 8 && len(words) >= 8; to, words = to[8:], words[8:] {
+			binary.LittleEndian.PutUint64(to, binary.LittleEndian.Uint64(words)^0x8080808080808080)
 		}
+		for i := range to {
+			to[i] = words[i] ^ 0x80
+		}
+		return
 	}
-	for i := whole; i < len(to); i++ {
-		if bits == 4 {
-			dst[i] = int8(words[i/2]>>(i%2*4)&15) - 8
-		} else {
-			dst[i] = int8(words[i] ^ 0x80)
-		}
+	for ; len(to) >= 16 && len(words) >= 8; to, words = to[16:], words[8:] {
+		x := binary.LittleEndian.Uint64(words)
+		binary.LittleEndian.PutUint64(to, nibbles(x&math.MaxUint32))
+		binary.LittleEndian.PutUint64(to[8:], nibbles(x>>32))
+	}
+	for i := range to {
+		to[i] = words[i/2]>>(i%2*4)&15 - 8
 	}
 }
 
-// nibbles makes a byte v-8 of each four bits v of x.
-func nibbles(x uint32) uint64 {
-	v := uint64(x)
+// nibbles makes a byte v-8 of each four bits v of a word.
+func nibbles(v uint64) uint64 {
 	v = (v | v<<16) & 0x0000ffff0000ffff
 	v = (v | v<<8) & 0x00ff00ff00ff00ff
 	v = (v | v<<4) & 0x0f0f0f0f0f0f0f0f

@@ -78,7 +78,7 @@ func TestPackAsTheLibrary(t *testing.T) {
 			t.Fatalf("no %s", name)
 		}
 		b := make([]byte, info.Size())
-		if err := r.ReadBytes(name, b); err != nil {
+		if err := r.ReadBytes(name, b, 0); err != nil {
 			t.Fatal(err)
 		}
 		return b

@@ -268,7 +268,7 @@ func (j *job) stored(e entry) ([]byte, error) {
 	info, _ := j.w.Info(e.name)
 	if info.DType == e.dtype {
 		data := make([]byte, info.Size())
-		return data, j.files.ReadBytes(e.name, data)
+		return data, j.files.ReadBytes(e.name, data, 0)
 	}
 	x := make([]float32, e.len())
 	if err := j.w.ReadFloat32(e.name, x); err != nil {

@@ -279,16 +279,16 @@ func (r *Reader) lookup(name string, n int) (Info, error) {
 	return t, nil
 }
 
-// ReadBytes reads the tensor called name as it is stored into dst, which has Size bytes.
-func (r *Reader) ReadBytes(name string, dst []byte) error {
+// ReadBytes reads the tensor called name as it is stored into dst, from byte off on.
+func (r *Reader) ReadBytes(name string, dst []byte, off int64) error {
 	t, ok := r.tensors[name]
 	if !ok {
 		return fmt.Errorf("safetensors: no tensor %s among %d; is this the right model?", quote(name), len(r.tensors))
 	}
-	if t.size != int64(len(dst)) {
-		return t.errorf("has %d bytes, but %d are wanted", t.size, len(dst))
+	if off < 0 || off > t.size || int64(len(dst)) > t.size-off {
+		return t.errorf("has %d bytes, but %d from %d on are wanted", t.size, len(dst), off)
 	}
-	return t.readAt(dst, 0)
+	return t.readAt(dst, off)
 }
 
 func (t Info) errorf(format string, args ...any) error {

@@ -50,15 +50,20 @@ func TestDirWriter(t *testing.T) {
 		for name, want := range data {
 			info, _ := r.Info(name)
 			got := make([]byte, info.Size())
-			if err := r.ReadBytes(name, got); err != nil || !slices.Equal(got, want) {
+			if err := r.ReadBytes(name, got, 0); err != nil || !slices.Equal(got, want) {
 				t.Errorf("%s is %v, %v; want %v", name, got, err, want)
+			}
+			if err := r.ReadBytes(name, got[:2], info.Size()-2); err != nil || !slices.Equal(got[:2], want[len(want)-2:]) {
+				t.Errorf("%s ends in %v, %v; want %v", name, got[:2], err, want)
 			}
 			if info.off%info.DType.size() != 0 {
 				t.Errorf("%s lies at byte %d", name, info.off)
 			}
 		}
-		oneLine(t, r.ReadBytes("a", make([]byte, 5)), "6 bytes", "5 are wanted")
-		oneLine(t, r.ReadBytes("nothing", nil), "nothing")
+		for off, size := range map[int64]int{0: 7, 3: 4, 7: 0, -1: 1, math.MaxInt64: 1} {
+			oneLine(t, r.ReadBytes("a", make([]byte, size), off), "6 bytes", "are wanted")
+		}
+		oneLine(t, r.ReadBytes("nothing", nil, 0), "nothing")
 	}
 }
 
