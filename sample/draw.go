@@ -2,22 +2,39 @@ package sample
 
 import (
 	"math"
+	"slices"
 
 	"sprat/kernel"
 )
 
 // What is drawn from are weights: e^((logit - largest)/temperature), of which the largest is 1.
 
-// weights makes them of logits, scale being 1/temperature, and returns top = scale·largest and their sum.
-func weights(x []float32, scale float32) (top, sum float32) {
+// weights makes them of logits, scale being 1/temperature, and returns their sum and log Σ e^(scale·logit).
+func weights(x []float32, scale float32) (sum, lse float64, err error) {
+	top := kernel.Max(x)
+	if math.IsInf(float64(top), 0) {
+		return 0, 0, noLargest(x, top)
+	}
+	top *= scale
 	// Equal logits must weigh the same, wherever they are: what comes after the last whole vector is done in a vector too.
 	var vector [16]float32
-	tail := x[len(x)&^15:]
-	copy(vector[:], tail)
-	top, sum = kernel.ExpSum(x, scale)
+	n := len(x) &^ (len(vector) - 1)
+	copy(vector[:], x[n:])
 	kernel.ExpScaled(vector[:], vector[:], scale, top)
-	copy(tail, vector[:])
-	return top, sum
+	kernel.ExpScaled(x[:n], x[:n], scale, top)
+	copy(x[n:], vector[:])
+	if sum = float64(kernel.Sum(x)); math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return 0, 0, ErrNotFinite
+	}
+	return sum, float64(top) + math.Log(sum), nil
+}
+
+// noLargest is the error of logits whose largest is infinite.
+func noLargest(x []float32, top float32) error {
+	if top < 0 && !slices.ContainsFunc(x, func(v float32) bool { return v != top }) {
+		return ErrNoToken
+	}
+	return ErrNotFinite
 }
 
 // cut is a place in the order of tokens, the heaviest first, and of equally heavy ones those with lower ids. It stands for the tokens

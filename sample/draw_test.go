@@ -62,6 +62,23 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// Equal logits weigh the same in a vector and in what comes after the last.
+func TestEqualLogitsWeighTheSame(t *testing.T) {
+	for v := float32(-20); v < 0; v += 0.37 {
+		x := make([]float32, 16+15)
+		for i := range x {
+			x[i] = v
+		}
+		x[3] = 0.1
+		weights(x, 1.3)
+		for i, w := range x {
+			if i != 3 && w != x[0] {
+				t.Fatalf("logit %v weighs %v at 0 and %v at %d", v, x[0], w, i)
+			}
+		}
+	}
+}
+
 // A cut before each token in turn has the weights before it, and draws give each of these its share, by id.
 func TestCut(t *testing.T) {
 	rng := rand.New(rand.NewPCG(16, 17))
@@ -69,18 +86,15 @@ func TestCut(t *testing.T) {
 		x := randomLogits(rng, n)
 		weights(x, 1)
 		order := sorted(x)
-		for _, place := range []int{1, n / 3, n / 2, n - 1} {
-			if place < 1 {
-				continue
-			}
+		for _, place := range []int{1, 1 + n/3, 1 + n/2, n} {
 			all := 0.0
 			in := slices.Sorted(slices.Values(order[:place]))
 			for _, id := range in {
 				all += float64(x[id])
 			}
-			c := before(x[order[place%n]], order[place%n])
-			if place == n {
-				c = cut{id: n}
+			c := cut{id: n}
+			if place < n {
+				c = before(x[order[place]], order[place])
 			}
 			if got := c.sum(x, 0); math.Abs(got-all) > 1e-5*all {
 				t.Fatalf("%d before a cut among %d: %v, want %v", place, n, got, all)

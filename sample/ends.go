@@ -66,9 +66,9 @@ func newStop(text string) stop {
 	return s
 }
 
-// next follows one byte of text, and returns whether text is complete.
+// next follows one byte of text, which isn't complete yet, and returns whether it is now.
 func (s *stop) next(c byte) bool {
-	for s.length > 0 && (s.length == len(s.text) || s.text[s.length] != c) {
+	for s.length > 0 && s.text[s.length] != c {
 		s.length = s.border[s.length]
 	}
 	if s.text[s.length] == c {

@@ -1,7 +1,5 @@
 package sample
 
-import "math"
-
 // logprobs are what Options.Logprobs needs of a token's logits, which are overwritten before it is known which came.
 type logprobs struct {
 	raw   []float32 // the logits
@@ -25,11 +23,10 @@ func (s *Sampler) report(t *Token) error {
 	l := &s.logprobs
 	own, lse := float64(l.raw[t.ID]), l.drawn
 	if t.Forced || !l.same {
-		top, sum := weights(l.raw, 1)
-		lse = float64(top) + math.Log(float64(sum))
-	}
-	if math.IsNaN(lse) || math.IsInf(lse, 0) {
-		return ErrNotFinite
+		var err error
+		if _, lse, err = weights(l.raw, 1); err != nil {
+			return err
+		}
 	}
 	t.Logprob = float32(own - lse)
 	for i := range l.top {

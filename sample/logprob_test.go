@@ -11,13 +11,26 @@ import (
 // Log probabilities are the model's own, whatever the options do to the choice.
 func TestLogprobs(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 7))
-	for range 100 {
+	for range 400 {
 		vocab := 1 + rng.IntN(300)
 		o, logits := randomOptions(rng, vocab), randomLogits(rng, vocab)
 		o.Logprobs, o.TopLogprobs = true, rng.IntN(MaxTop+1)
-		s, err := New(o, vocab, nil)
+		if rng.IntN(4) == 0 { // as rollouts have it
+			o = Options{Temperature: 1, TopK: o.TopK, TopP: o.TopP, Logprobs: true, TopLogprobs: o.TopLogprobs}
+		}
+		if rng.IntN(4) == 0 {
+			m := &fixedMask{set: make([]uint64, 5)}
+			best := sorted(logits)[0]
+			m.set[best/64] |= 1 << (best % 64)
+			m.set[0] |= 1
+			o.Mask = m
+		}
+		s, err := New(o, vocab, []int32{0})
 		if err != nil {
 			t.Fatal(err)
+		}
+		for range rng.IntN(3) {
+			s.Accept(int32(rng.IntN(vocab)))
 		}
 		p, _ := reference(Options{Temperature: 1}, logits, nil, nil)
 		token, err := s.Next(slices.Clone(logits))
@@ -39,6 +52,21 @@ func TestLogprobs(t *testing.T) {
 				t.Errorf("the %d-th most likely is %d, want %d", i, l.ID, order[i])
 			}
 		}
+	}
+}
+
+func TestForcedTokensHaveLogprobs(t *testing.T) {
+	s, err := New(Options{Temperature: 1, Logprobs: true, Thinking: Thinking{Begin: 0, End: 1, Close: []int32{1}, Budget: 1}}, 3, []int32{0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	half, quarter := float32(math.Log(0.5)), float32(math.Log(0.25))
+	if _, err := s.Next([]float32{-1000, -1000, 0}); err != nil {
+		t.Fatal(err)
+	}
+	token, err := s.Next([]float32{half + 5, quarter + 5, quarter + 5})
+	if err != nil || !token.Forced || math.Abs(float64(token.Logprob-quarter)) > 1e-6 {
+		t.Errorf("%+v, %v, want a forced one with %v", token, err, quarter)
 	}
 }
 

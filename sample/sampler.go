@@ -114,15 +114,15 @@ func (s *Sampler) choose(x []float32) (int32, error) {
 	if s.opt.Temperature < coldest {
 		return greedy(x)
 	}
-	top, sum := weights(x, float32(1/s.opt.Temperature))
-	if !(sum > 0 && !math.IsInf(float64(sum), 0)) {
-		return 0, wrong(top, x)
+	sum, lse, err := weights(x, float32(1/s.opt.Temperature))
+	if err != nil {
+		return 0, err
 	}
-	s.logprobs.drawn = float64(top) + math.Log(float64(sum))
+	s.logprobs.drawn = lse
 	if s.opt.TopK > 0 && s.opt.TopK < len(x) {
 		return s.ofLargest(x), nil
 	}
-	return s.nucleus(x, float64(sum)), nil
+	return s.nucleus(x, sum), nil
 }
 
 // adjust is what comes before the temperature.
@@ -150,13 +150,18 @@ func mask(x []float32, m Mask) error {
 	}
 	none := float32(math.Inf(-1))
 	for w := 0; w*64 < len(x); w++ {
-		if set[w] == math.MaxUint64 {
-			continue
-		}
 		part := x[w*64 : min(w*64+64, len(x))]
-		for i := range part {
-			if set[w]>>i&1 == 0 {
+		switch set[w] {
+		case math.MaxUint64:
+		case 0:
+			for i := range part {
 				part[i] = none
+			}
+		default:
+			for i := range part {
+				if set[w]>>i&1 == 0 {
+					part[i] = none
+				}
 			}
 		}
 	}
@@ -167,8 +172,11 @@ func mask(x []float32, m Mask) error {
 func greedy(x []float32) (int32, error) {
 	const part = 1024
 	top, sum := kernel.Max(x), kernel.Sum(x)
-	if math.IsInf(float64(top), 0) || sum != sum { // a NaN shows in the sum, whatever Max makes of it
-		return 0, wrong(top, x)
+	switch {
+	case math.IsInf(float64(top), 0):
+		return 0, noLargest(x, top)
+	case sum != sum: // a NaN shows here, whatever Max makes of it
+		return 0, ErrNotFinite
 	}
 	for at := 0; at < len(x); at += part {
 		if p := x[at:min(at+part, len(x))]; kernel.Max(p) == top {
@@ -176,12 +184,4 @@ func greedy(x []float32) (int32, error) {
 		}
 	}
 	return 0, ErrNotFinite
-}
-
-// wrong is the error of logits x whose largest is top, and which have no largest finite number.
-func wrong(top float32, x []float32) error {
-	if math.IsInf(float64(top), -1) && !slices.ContainsFunc(x, func(v float32) bool { return v > top }) {
-		return ErrNoToken
-	}
-	return ErrNotFinite
 }

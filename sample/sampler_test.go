@@ -218,7 +218,7 @@ func TestNextFollowsTheDistribution(t *testing.T) {
 	for _, o := range []Options{
 		{Temperature: 1}, {Temperature: 0.6, Seed: 9}, {Temperature: 1, TopP: 0.9, Choice: 3}, {Temperature: 2, TopK: 3},
 		{Temperature: 1.3, MinP: 0.2}, {Temperature: 1, TopK: 5, TopP: 0.95, MinP: 0.01, LogitBias: map[int32]float32{3: 2}},
-		{Temperature: 5, TopP: 0.05}, {Temperature: 1, TopP: 0.99, MinP: 0.1},
+		{Temperature: 5, TopP: 0.05}, {Temperature: 1, TopK: 4, MinP: 1}, {Temperature: 1, TopP: 0.99, MinP: 0.1},
 	} {
 		s, err := New(o, len(logits), nil)
 		if err != nil {
@@ -361,6 +361,23 @@ func TestGreedy(t *testing.T) {
 
 func TestBrokenLogits(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	for _, temperature := range []float64{0, 1} {
+		s, err := New(Options{Temperature: temperature}, 70, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		logits := make([]float32, 70)
+		for i := range logits {
+			logits[i] = -inf
+		}
+		if _, err := s.Next(slices.Clone(logits)); !errors.Is(err, ErrNoToken) {
+			t.Errorf("temperature %v, -Inf alone: %v", temperature, err)
+		}
+		logits[5] = nan
+		if _, err := s.Next(logits); !errors.Is(err, ErrNotFinite) {
+			t.Errorf("temperature %v, -Inf and a NaN: %v", temperature, err)
+		}
+	}
 	for _, o := range []Options{{}, {Temperature: 1}, {Temperature: 0.5, TopP: 0.9}, {Temperature: 1, TopK: 3}, {Logprobs: true}} {
 		for _, bad := range []float32{nan, inf} {
 			for at := range 70 { // in vectors and in their tail

@@ -61,7 +61,7 @@ func newThinking(o Thinking, prompt []int32) thinking {
 
 // force returns the next token if it isn't the model's to choose.
 func (t *thinking) force() (int32, bool) {
-	if t.open && (t.spent >= t.Budget || t.closed > 0) {
+	if t.open && t.spent >= t.Budget {
 		return t.Close[t.closed], true
 	}
 	return 0, false
