@@ -10,9 +10,10 @@ type logprobs struct {
 
 func (s *Sampler) keep(x []float32) {
 	l := &s.logprobs
-	l.raw, l.top = append(l.raw[:0], x...), l.top[:0]
-	if s.opt.TopLogprobs > 0 {
-		for _, k := range s.largest(x, s.opt.TopLogprobs) {
+	l.raw = append(l.raw[:0], x...)
+	if n := s.opt.TopLogprobs; n > 0 {
+		l.top = make([]Likely, 0, n) // the token's own: it may be kept
+		for _, k := range s.largest(x, n) {
 			l.top = append(l.top, Likely{keyID(k), float32(keyValue(k))})
 		}
 	}

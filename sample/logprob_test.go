@@ -55,6 +55,22 @@ func TestLogprobs(t *testing.T) {
 	}
 }
 
+// Tokens may be kept: the next one changes nothing of the last.
+func TestTopIsTheTokensOwn(t *testing.T) {
+	s, err := New(Options{Logprobs: true, TopLogprobs: 2}, 3, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := s.Next([]float32{3, 2, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := slices.Clone(first.Top)
+	if _, err := s.Next([]float32{1, 2, 3}); err != nil || !slices.Equal(first.Top, kept) {
+		t.Errorf("%v became %v, %v", kept, first.Top, err)
+	}
+}
+
 func TestForcedTokensHaveLogprobs(t *testing.T) {
 	s, err := New(Options{Temperature: 1, Logprobs: true, Thinking: Thinking{Begin: 0, End: 1, Close: []int32{1}, Budget: 1}}, 3, []int32{0})
 	if err != nil {

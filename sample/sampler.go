@@ -15,7 +15,7 @@ type Token struct {
 	ID      int32
 	Forced  bool     // by Options.Thinking, not chosen
 	Logprob float32  // its log probability, with Options.Logprobs
-	Top     []Likely // the most likely tokens, most likely first; valid until the next Next
+	Top     []Likely // the most likely tokens, most likely first, with Options.TopLogprobs
 }
 
 // Likely is a token with its log probability.
