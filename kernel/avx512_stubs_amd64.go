@@ -495,6 +495,21 @@ func weightFP88AVX512(n int, w *byte, a *byte, off *int, c *float32, ldc int, ma
 //go:noescape
 func quantiseGroupsAVX512(n int, to *byte, x *float32)
 
+// bestScaleAVX512 returns the best of 16 scales for n elements of x: amax·tries rounded to bfloat16.
+//
+//go:noescape
+func bestScaleAVX512(n int, x *float32, tries *float32, amax float32, low float32, high float32) float32
+
+// bestWeighedScaleAVX512 returns the best of 16 scales for n elements of x, by weight: amax·tries rounded to bfloat16.
+//
+//go:noescape
+func bestWeighedScaleAVX512(n int, x *float32, weight *float32, tries *float32, amax float32, low float32, high float32) float32
+
+// roundIntsAVX512 rounds n elements, a multiple of 16, times inverse, to integers from low to high.
+//
+//go:noescape
+func roundIntsAVX512(n int, q *int8, x *float32, inverse float32, low float32, high float32)
+
 // roundRowAVX512 rounds n elements, a multiple of 32, to bfloat16.
 //
 //go:noescape

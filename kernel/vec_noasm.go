@@ -32,3 +32,7 @@ func roundE4M3ByBlocks(dst, src, scale []float32) int       { return 0 }
 
 func quantiseBlocks(to []byte, x []float32) int { return 0 }
 func roundBlocks(to []byte, x []float32) int    { return 0 }
+func bestScale(x, weight []float32, tries *[lanes]float32, amax, low, high float32) float32 {
+	return bestScalePortable(x, weight, tries, amax, low, high)
+}
+func roundIntBlocks(q []int8, x []float32, inverse, low, high float32) int { return 0 }

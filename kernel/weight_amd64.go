@@ -73,3 +73,22 @@ func roundBlocks(to []byte, x []float32) int {
 	roundRowAVX512(n, &to[0], &x[0])
 	return n
 }
+
+func bestScale(x, weight []float32, tries *[lanes]float32, amax, low, high float32) float32 {
+	switch {
+	case !useAVX512:
+		return bestScalePortable(x, weight, tries, amax, low, high)
+	case weight != nil:
+		return bestWeighedScaleAVX512(len(x), &x[0], &weight[0], &tries[0], amax, low, high)
+	}
+	return bestScaleAVX512(len(x), &x[0], &tries[0], amax, low, high)
+}
+
+// roundIntBlocks rounds a multiple of 16 elements, and returns how many.
+func roundIntBlocks(q []int8, x []float32, inverse, low, high float32) int {
+	n := whole512(len(x))
+	if n > 0 {
+		roundIntsAVX512(n, &q[0], &x[0], inverse, low, high)
+	}
+	return n
+}

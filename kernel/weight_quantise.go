@@ -17,6 +17,9 @@ func (f Format) quantise(q *[intGroup]int8, x []float32) (scale float32) {
 // of a weight's row: of the candidates the one with the least Σ weight·(x - scale·q)², weight nil being 1 everywhere. It is 0 where all
 // of x is next to nothing, and NaN where an infinity or a NaN is among it.
 func (f Format) Scale(x, weight []float32) (scale float32) {
+	if weight != nil {
+		sameLength("weighed numbers", len(x), len(weight))
+	}
 	amax := math.Float32frombits(absMax(x, 0))
 	switch {
 	case amax < tiniest:
@@ -25,18 +28,10 @@ func (f Format) Scale(x, weight []float32) (scale float32) {
 		return float32(math.NaN())
 	}
 	low, high := f.intRange()
-	tries := int8Tries[:]
 	if f == FormatInt4 {
-		tries = int4Tries[:]
+		return bestScale(x, weight, &int4Tries, amax, low, high)
 	}
-	least := float32(math.Inf(1))
-	for _, t := range tries {
-		s := toBF16(amax * t)
-		if e := quantErrors(x, weight, s, low, high); e < least || scale == 0 { // or all errors are too large to square
-			least, scale = e, s
-		}
-	}
-	return scale
+	return bestScale(x, weight, &int8Tries, amax, low, high)
 }
 
 // Round sets q to the integers that give x when multiplied with scale, as nearly as may be.
@@ -48,8 +43,8 @@ func (f Format) Round(q []int8, x []float32, scale float32) {
 	}
 	low, high := f.intRange()
 	inverse := 1 / scale
-	for i, v := range x {
-		q[i] = int8(quantOf(v, inverse, low, high))
+	for i := roundIntBlocks(q, x, inverse, low, high); i < len(x); i++ {
+		q[i] = int8(quantOf(x[i], inverse, low, high))
 	}
 }
 
@@ -64,56 +59,43 @@ func (f Format) intRange() (low, high float32) {
 	panic(fmt.Sprintf("kernel: integers of format %d", f))
 }
 
-// The scales that are tried, in units of the largest magnitude. The ordinary one maps that to 127, or 8 of either sign. A larger scale
-// rounds more coarsely and a smaller one cuts off, but among several each rounds this group's numbers differently, and the best of them
-// is well below the average. The integers' -8 has no 8 beside it, so that there the sign matters.
+// The scales that are tried, in units of the largest magnitude. The ordinary one, which gives back what such integers made, maps that to
+// 127, or to 7 or 8 of either sign. A larger scale rounds more coarsely and a smaller one cuts off, but each rounds this group's
+// numbers differently, and the best of them is well below the average. The integers' -8 has no 8 beside it, so that there the sign matters.
 var (
-	int8Tries = [8]float32{1 / 127.0, 1 / 127.4, 1 / 126.5, 1 / 126.0, 1 / 125.4, 1 / 124.8, 1 / 124.2, 1 / 123.6}
-	int4Tries = [24]float32{
-		1 / 7.0, 1 / 8.8, 1 / 8.5, 1 / 8.2, 1 / 8.0, 1 / 7.8, 1 / 7.6, 1 / 7.4, 1 / 7.2, 1 / 6.7, 1 / 6.4, 1 / 6.0,
-		-1 / 8.8, -1 / 8.5, -1 / 8.2, -1 / 8.0, -1 / 7.8, -1 / 7.6, -1 / 7.4, -1 / 7.2, -1 / 7.0, -1 / 6.7, -1 / 6.4, -1 / 6.0,
-	}
+	int8Tries = [lanes]float32{1 / 127.0, 1 / 127.4, 1 / 126.2, 1 / 125.4, 1 / 124.6, 1 / 123.8, 1 / 123.0, 1 / 122.2,
+		1 / 121.4, 1 / 120.6, 1 / 119.8, 1 / 119.0, 1 / 118.2, 1 / 117.4, 1 / 116.6, 1 / 115.8}
+	int4Tries = [lanes]float32{1 / 7.0, 1 / 8.0, 1 / 6.8, 1 / 7.25, 1 / 7.5, 1 / 7.75, 1 / 8.3, 1 / 8.6,
+		-1 / 7.0, -1 / 8.0, -1 / 6.8, -1 / 7.25, -1 / 7.5, -1 / 7.75, -1 / 8.3, -1 / 8.6}
 )
+
+// bestScalePortable tries amax times each of tries, rounded to bfloat16. Of equals it takes the first.
+func bestScalePortable(x, weight []float32, tries *[lanes]float32, amax, low, high float32) (scale float32) {
+	least := float32(math.Inf(1))
+	for i, t := range tries {
+		s := toBF16(amax * t)
+		if e := quantError(x, weight, s, low, high); i == 0 || e < least {
+			least, scale = e, s
+		}
+	}
+	return scale
+}
 
 // quantOf is the integer nearest to x·inverse in [low, high], ties to even.
 func quantOf(x, inverse, low, high float32) float32 {
 	return float32(min(max(float32(x*inverse), low), high)+roundBig) - roundBig
 }
 
-// quantErrors is Σ weight·(x - scale·q)² over any length.
-func quantErrors(x, weight []float32, scale, low, high float32) (sum float32) {
-	var whole, weights [intGroup]float32
-	for i := 0; i < len(x); i += intGroup {
-		n := copy(whole[:], x[i:])
-		clear(whole[n:]) // which are 0 times any scale
-		if weight == nil {
-			sum += quantError(&whole, scale, low, high)
-			continue
+// quantError is Σ weight·(x - scale·q)².
+func quantError(x, weight []float32, scale, low, high float32) float32 {
+	sum, inverse := float32(0), 1/scale
+	for i, v := range x {
+		e := v - float32(scale*quantOf(v, inverse, low, high))
+		e = float32(e * e)
+		if weight != nil {
+			e = float32(e * weight[i])
 		}
-		copy(weights[:], weight[i:])
-		sum += weighedError(&whole, &weights, scale, low, high)
+		sum += e
 	}
 	return sum
-}
-
-// quantError is Σ (x - scale·q)².
-func quantError(x *[intGroup]float32, scale, low, high float32) float32 {
-	var l [lanes]float32
-	inverse := 1 / scale
-	for i, v := range x {
-		e := v - float32(scale*quantOf(v, inverse, low, high))
-		l[i%lanes] += float32(e * e)
-	}
-	return reduce(&l)
-}
-
-// weighedError is Σ weight·(x - scale·q)².
-func weighedError(x, weight *[intGroup]float32, scale, low, high float32) float32 {
-	var l [lanes]float32
-	inverse := 1 / scale
-	for i, v := range x {
-		e := v - float32(scale*quantOf(v, inverse, low, high))
-		l[i%lanes] += float32(float32(e*e) * weight[i])
-	}
-	return reduce(&l)
 }

@@ -32,6 +32,9 @@ func weightTiles() {
 		weightTile("FP8", rows, fp8Loop)
 	}
 	quantiseGroups()
+	bestScale("bestScaleAVX512", false)
+	bestScale("bestWeighedScaleAVX512", true)
+	roundInts()
 	roundRow()
 }
 
@@ -41,7 +44,7 @@ type weightLoop struct {
 	n, w  Register // words or groups left, and where the next ones are
 	at    Register // bytes into the rows
 	a     []Register
-	ahead bool // prefetch
+	ahead int // how many bytes to prefetch: some microseconds of a core's share of the bandwidth
 }
 
 // row is where a row's next bytes are.
@@ -391,6 +394,84 @@ func roundRow() {
 	ADDQ(Imm(64), to)
 	ADDQ(U32(128), x)
 	SUBQ(Imm(32), n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// bestScale writes the search for a weight's scale: a lane for each try.
+func bestScale(name string, weighed bool) {
+	signature, what := "func(n int, x, tries *float32, amax, low, high float32) float32", "x"
+	if weighed {
+		signature, what = "func(n int, x, weight, tries *float32, amax, low, high float32) float32", "x, by weight"
+	}
+	TEXT(name, NOSPLIT, signature)
+	Pragma("noescape")
+	Doc(fmt.Sprintf("%s returns the best of 16 scales for n elements of %s: amax·tries rounded to bfloat16.", name, what))
+	n, x, to := Load(Param("n"), GP64()), Load(Param("x"), GP64()), Load(Param("tries"), GP64())
+	scales, inverses, odd, sum := splat("amax"), constant(1), ZMM(), ZMM()
+	VMULPS(Mem{Base: to}, scales, scales)
+	VPSRLD(Imm(16), scales, odd)
+	VPANDD(broadcast(1), odd, odd)
+	VPADDD(broadcast(0x7fff), odd, odd)
+	VPADDD(odd, scales, scales)
+	VPANDD(broadcast(0xffff0000), scales, scales)
+	VDIVPS(scales, inverses, inverses)
+	low, high := splat("low"), splat("high")
+	VPXORD(sum, sum, sum)
+	var weight Register
+	if weighed {
+		weight = Load(Param("weight"), GP64())
+	}
+	Label("loop")
+	v, e := ZMM(), ZMM()
+	VBROADCASTSS(Mem{Base: x}, e)
+	round(op3(VMULPS, e, inverses), low, high, v)
+	VMULPS(scales, v, v)
+	VSUBPS(v, e, e)
+	VMULPS(e, e, e)
+	if weighed {
+		VMULPS_BCST(Mem{Base: weight}, e, e)
+		ADDQ(Imm(4), weight)
+	}
+	VADDPS(e, sum, sum)
+	ADDQ(Imm(4), x)
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+
+	least, best := ZMM(), K()
+	VBROADCASTSS(reduce(sum, VMINPS), least)
+	VCMPPS(Imm(0), least, sum, best)
+	VCOMPRESSPS_Z(scales, best, scales)
+	Store(scales.AsX(), ReturnIndex(0))
+	VZEROUPPER()
+	RET()
+}
+
+// round leaves the whole number nearest to v within low and high in out.
+func round(v, low, high, out VecVirtual) {
+	VMAXPS(low, v, v)
+	VMINPS(high, v, v)
+	VRNDSCALEPS(Imm(0), v, out)
+}
+
+// roundInts writes the rounding of a weight to integers.
+func roundInts() {
+	const name = "roundIntsAVX512"
+	TEXT(name, NOSPLIT, "func(n int, q *int8, x *float32, inverse, low, high float32)")
+	Pragma("noescape")
+	Doc(name + " rounds n elements, a multiple of 16, times inverse, to integers from low to high.")
+	l := begin("q", "x")
+	inverse, low, high := splat("inverse"), splat("low"), splat("high")
+	Label("loop")
+	v := mul(l.at(1), inverse)
+	VMAXPS(low, v, v)
+	VMINPS(high, v, v)
+	VCVTPS2DQ(v, v)
+	VPMOVDB(v, l.at(0))
+	ADDQ(Imm(16), l.ptrs[0])
+	ADDQ(Imm(64), l.ptrs[1])
+	SUBQ(Imm(lanes), l.n)
 	JNZ(LabelRef("loop"))
 	VZEROUPPER()
 	RET()
