@@ -37,8 +37,8 @@ func noLargest(x []float32, top float32) error {
 	return ErrNotFinite
 }
 
-// cut is a place in the order of tokens, the heaviest first, and of equally heavy ones those with lower ids. It stands for the tokens
-// before it.
+// cut is a place in the order of tokens, the heaviest first, and of equally heavy ones those with lower ids. It stands for the
+// tokens before it.
 type cut struct {
 	weight, above float32 // tokens with lower ids than id need this weight, the others more: the next float32 at least
 	id            int
@@ -102,8 +102,8 @@ func (c cut) find(p []float32, at int, target float64) int {
 // nucleus draws from the tokens that top-p and min-p leave of weights with this sum.
 //
 // It draws from all of min-p's, and looks whether top-p has the token: whether those before it weigh less than topP. If not,
-// it and what follows are out, and the next draw is from what is before. That is the same as drawing from what top-p keeps, but needs
-// no order: a draw and a sum, 1/topP times at most on average.
+// it and what follows are out, and the next draw is from what is before. That is the same as drawing from what top-p keeps, but
+// needs no order: a draw and a sum, 1/topP times at most on average.
 func (s *Sampler) nucleus(x []float32, sum float64) int32 {
 	c, left := cut{weight: float32(s.opt.MinP), id: len(x)}, sum
 	if s.opt.MinP > 0 {

@@ -80,8 +80,8 @@ func (s *stop) next(c byte) bool {
 // ID reports whether a token ends the continuation, without being part of it.
 func (e *Ends) ID(id int32) bool { return slices.Contains(e.ids, id) }
 
-// Text takes the next piece of text and returns what is certain to come before the end. If the text has ended, stop is the stop text
-// that follows, and every later call returns it too. Pieces of whole characters give pieces of whole characters.
+// Text takes the next piece of text and returns what is certain to come before the end. If the text has ended, stop is the stop
+// text that follows, and every later call returns it too. Pieces of whole characters give pieces of whole characters.
 func (e *Ends) Text(piece string) (text, stop string) {
 	if e.found != "" {
 		return "", e.found

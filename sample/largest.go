@@ -68,7 +68,7 @@ func (s *Sampler) largest(x []float32, k int) []uint64 {
 	return s.keys[:k]
 }
 
-// toFront brings the n largest keys to the front. It halves the range in which the last of them lies, and looks only at keys in it.
+// toFront brings the n largest keys to the front. It halves the range in which the last of them lies, looking only at keys in it.
 func toFront(keys []uint64, n int) {
 	if n == 0 || n >= len(keys) {
 		return

@@ -72,7 +72,8 @@ func TestTopIsTheTokensOwn(t *testing.T) {
 }
 
 func TestForcedTokensHaveLogprobs(t *testing.T) {
-	s, err := New(Options{Temperature: 1, Logprobs: true, Thinking: Thinking{Begin: 0, End: 1, Close: []int32{1}, Budget: 1}}, 3, []int32{0})
+	o := Options{Temperature: 1, Logprobs: true, Thinking: Thinking{Begin: 0, End: 1, Close: []int32{1}, Budget: 1}}
+	s, err := New(o, 3, []int32{0})
 	if err != nil {
 		t.Fatal(err)
 	}

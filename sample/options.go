@@ -16,7 +16,7 @@
 //
 // The logits pass through, in this order, what Options turns on: mask, logit bias, repetition penalty, frequency and presence
 // penalty, temperature, top-k, top-p, min-p. Up to the penalties that is the order of vLLM and llama.cpp. From the temperature on
-// it is that of Hugging Face: top-p is of the probabilities at that temperature (llama.cpp's default takes it last), and among
+// it is that of Hugging Face: top-p is of the probabilities at that temperature (llama.cpp has the temperature last), and among
 // those that top-k left (as in vLLM too). Each of top-k, top-p and min-p keeps the most likely tokens; of equally likely ones
 // those with lower ids come first.
 //
@@ -36,7 +36,7 @@ type Options struct {
 	TopP        float64 // keep the fewest most likely tokens that have this probability together
 	MinP        float64 // keep tokens at least this likely, as a share of the most likely one's probability
 
-	RepetitionPenalty float64           // 0.1 … 10: divides positive logits of tokens of prompt and continuation, multiplies negative ones
+	RepetitionPenalty float64           // 0.1 … 10: divides positive logits of what prompt and continuation hold, multiplies negative
 	FrequencyPenalty  float64           // -2 … 2: subtracted from a token's logit for each time that it is in the continuation
 	PresencePenalty   float64           // -2 … 2: subtracted once from the logits of tokens of the continuation
 	LogitBias         map[int32]float32 // -100 … 100: added to the tokens' logits
@@ -59,8 +59,8 @@ const coldest = 1e-3
 
 // Mask restricts what tokens may come, to a grammar say. It belongs to one sequence.
 type Mask interface {
-	// Allowed returns the tokens that may come next: id i is bit i%64 of word i/64. nil means all. The set is only read, until the next
-	// call of a method. An error ends the sequence. It is called once for each token that is not forced.
+	// Allowed returns the tokens that may come next: id i is bit i%64 of word i/64. nil means all. The set is only read, until
+	// the next call of a method. An error ends the sequence. It is called once for each token that is not forced.
 	Allowed() ([]uint64, error)
 	// Accept tells it the token that came, be it chosen or forced.
 	Accept(id int32)

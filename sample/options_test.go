@@ -44,7 +44,8 @@ func TestCheck(t *testing.T) {
 	}
 	if _, err := New(Options{
 		Temperature: 2, TopK: 1 << 40, TopP: 1, MinP: 1, RepetitionPenalty: 1.2, FrequencyPenalty: -2, PresencePenalty: 2,
-		LogitBias: map[int32]float32{9: -100}, Logprobs: true, TopLogprobs: 20, Thinking: Thinking{Begin: 1, End: 2, Close: []int32{3, 2, 3}},
+		LogitBias: map[int32]float32{9: -100}, Logprobs: true, TopLogprobs: 20,
+		Thinking: Thinking{Begin: 1, End: 2, Close: []int32{3, 2, 3}},
 	}, 10, []int32{9}); err != nil {
 		t.Error(err)
 	}

@@ -71,8 +71,8 @@ func New(o Options, vocab int, prompt []int32) (*Sampler, error) {
 	return s, nil
 }
 
-// Next chooses the token that follows those so far, and counts it. The logits are used up: they are overwritten. An error is of this
-// sequence alone.
+// Next chooses the token that follows those so far, and counts it. The logits are used up: they are overwritten. An error is of
+// this sequence alone.
 func (s *Sampler) Next(logits []float32) (Token, error) {
 	if len(logits) != s.vocab {
 		panic(fmt.Sprintf("sample: %d logits for a vocabulary of %d", len(logits), s.vocab))
