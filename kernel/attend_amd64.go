@@ -70,3 +70,12 @@ func widenBlocks(dst []float32, src []uint16) int {
 	}
 	return n
 }
+
+func decodeBlocks(dst []uint16, codes []byte, scale float32) int {
+	n := len(codes) &^ 31
+	if !useAVX512BF16 || n == 0 {
+		return 0
+	}
+	decodeE4M3AVX512(n, &dst[0], &codes[0], scale)
+	return n
+}

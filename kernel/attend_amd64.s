@@ -1388,3 +1388,41 @@ loop:
 	JNZ       loop
 	VZEROUPPER
 	RET
+
+// func decodeE4M3AVX512(n int, dst *uint16, codes *byte, scale float32)
+// Requires: AVX, AVX512BW, AVX512F, SSE
+TEXT ·decodeE4M3AVX512(SB), NOSPLIT, $0-28
+	MOVQ         n+0(FP), CX
+	MOVQ         dst+8(FP), DI
+	MOVQ         codes+16(FP), SI
+	MOVSS        scale+24(FP), X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x7b800000, AX
+	VPBROADCASTD AX, Z1
+	MOVL         $0x87f00000, AX
+	VPBROADCASTD AX, Z2
+
+loop:
+	VPMOVSXBD (SI), Z3
+	VPSLLD    $0x14, Z3, Z3
+	VPANDD    Z2, Z3, Z3
+	VMULPS    Z1, Z3, Z3
+	VMULPS    Z0, Z3, Z3
+	VPMOVSXBD 16(SI), Z4
+	VPSLLD    $0x14, Z4, Z4
+	VPANDD    Z2, Z4, Z4
+	VMULPS    Z1, Z4, Z4
+	VMULPS    Z0, Z4, Z4
+	BYTE      $0x62
+	BYTE      $0xf2
+	BYTE      $0x5f
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xeb
+	VMOVDQU16 Z5, (DI)
+	ADDQ      $0x20, SI
+	ADDQ      $0x40, DI
+	SUBQ      $0x20, CX
+	JNZ       loop
+	VZEROUPPER
+	RET

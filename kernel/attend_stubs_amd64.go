@@ -42,3 +42,8 @@ func narrowBF16AVX512(n int, dst *uint16, src *float32)
 //
 //go:noescape
 func widenBF16AVX512(n int, dst *float32, src *uint16)
+
+// decodeE4M3AVX512 sets dst = scale·codes, rounded to bfloat16, for n elements, a multiple of 32 and not 0; the codes of NaN are not among them.
+//
+//go:noescape
+func decodeE4M3AVX512(n int, dst *uint16, codes *byte, scale float32)

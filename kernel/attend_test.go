@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"sprat/float8"
 )
 
 // attention is a case of Attend: queries over a context, a block of keys at a time.
@@ -182,6 +184,29 @@ func TestNarrowWiden(t *testing.T) {
 		for i, v := range x {
 			if want := toBF16(v); back[i] != want && v == v || v != v && back[i] == back[i] {
 				t.Errorf("%v becomes %v, want %v", v, back[i], want)
+			}
+		}
+	})
+}
+
+func TestDecodeE4M3(t *testing.T) {
+	forEachImpl(t, func(t *testing.T) {
+		var codes []byte
+		for c := range 256 {
+			if c&127 != 127 {
+				codes = append(codes, byte(c))
+			}
+		}
+		for _, scale := range []float32{1, 1.0 / 1024, 64, 1e-30, float32(math.NaN())} {
+			for _, n := range []int{len(codes), 33, 31} {
+				dst, got := make([]uint16, n), make([]float32, n)
+				DecodeE4M3(dst, codes[len(codes)-n:], scale)
+				WidenBF16(got, dst)
+				for i, c := range codes[len(codes)-n:] {
+					if want := toBF16(float8.DecodeE4M3(c) * scale); got[i] != want && !(want != want && got[i] != got[i]) {
+						t.Fatalf("code %#x times %v is %v, want %v", c, scale, got[i], want)
+					}
+				}
 			}
 		}
 	})

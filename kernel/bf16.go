@@ -60,3 +60,11 @@ func WidenBF16(dst []float32, src []uint16) {
 		dst[i] = math.Float32frombits(uint32(src[i]) << 16)
 	}
 }
+
+// DecodeE4M3 sets dst = scale·codes, rounded to bfloat16. The codes are of numbers.
+func DecodeE4M3(dst []uint16, codes []byte, scale float32) {
+	sameLength("decoding", len(dst), len(codes))
+	for i := decodeBlocks(dst, codes, scale); i < len(codes); i++ {
+		dst[i] = uint16(math.Float32bits(toBF16(e4m3[codes[i]]*scale)) >> 16)
+	}
+}

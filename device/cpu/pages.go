@@ -233,9 +233,7 @@ func (p *pages) narrow(dst []uint16, at int) {
 		for g := range groups(p.C) {
 			scale := math.Float32frombits(uint32(rest[g]) << 16)
 			lo, hi := g*scaleGroup, min((g+1)*scaleGroup, p.c)
-			for i, code := range p.bytes[at+lo : at+hi] {
-				dst[lo+i] = uint16(math.Float32bits(float8.DecodeE4M3(code)*scale) >> 16)
-			}
+			kernel.DecodeE4M3(dst[lo:hi], p.bytes[at+lo:at+hi], scale)
 		}
 		copy(dst[p.c:p.width()], rest[groups(p.C):])
 	}

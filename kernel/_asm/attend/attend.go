@@ -308,3 +308,32 @@ func widen() {
 	JNZ(LabelRef("loop"))
 	end()
 }
+
+// decode writes E4M3 as bfloat16. A code's bits moved into place in a float32 are the number times 2^-120, its subnormal ones among them.
+func decode() {
+	begin("decodeE4M3AVX512", "func(n int, dst *uint16, codes *byte, scale float32)",
+		"sets dst = scale·codes, rounded to bfloat16, for n elements, a multiple of 32 and not 0; the codes of NaN are not among them.")
+	Load(Param("n"), RCX)
+	Load(Param("dst"), RDI)
+	Load(Param("codes"), RSI)
+	Load(Param("scale"), X0)
+	VBROADCASTSS(X0, Z0)
+	splat(247<<23, Z1) // 2^120
+	splat(0x87f00000, Z2)
+	Label("loop")
+	for i := range 2 {
+		z := zmm[3+i]
+		VPMOVSXBD(Mem{Base: RSI, Disp: 16 * i}, z)
+		VPSLLD(Imm(20), z, z)
+		VPANDD(Z2, z, z)
+		VMULPS(Z1, z, z)
+		VMULPS(Z0, z, z)
+	}
+	toBF16(Z3, Z4, Z5)
+	VMOVDQU16(Z5, Mem{Base: RDI})
+	ADDQ(Imm(32), RSI)
+	ADDQ(Imm(64), RDI)
+	SUBQ(Imm(32), RCX)
+	JNZ(LabelRef("loop"))
+	end()
+}

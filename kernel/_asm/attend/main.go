@@ -20,6 +20,7 @@ func main() {
 	order()
 	narrow()
 	widen()
+	decode()
 	Generate()
 }
 
