@@ -46,11 +46,17 @@ func (q *Queries) Reset(prec Precision, lanes, k int) {
 }
 
 func (q *Queries) size() int {
-	if q.rows {
-		return roundUp(q.k, 32) / 2 * QueryLanes
+	switch {
+	case !q.rows:
+		return q.lanes * q.k
+	case q.lanes <= QueryLanes/2:
+		return q.half() + roundUp(q.k, 32)/2*QueryLanes
 	}
-	return q.lanes * q.k
+	return roundUp(q.k, 32) / 2 * QueryLanes
 }
+
+// half is what half of the lanes need, in quads.
+func (q *Queries) half() int { return roundUp(q.k, 32) / 4 * QueryLanes }
 
 // Set sets elements [at, at+n) of every query from rows of x, ld elements apart. at is a multiple of 4.
 func (q *Queries) Set(at, n int, x []float32, ld int) {
@@ -86,20 +92,26 @@ type Keys struct {
 func (b *Keys) InPlace(prec Precision, k, v int, data []uint16, zero int) {
 	b.prec, b.rows, b.n, b.k, b.v, b.data, b.zero = prec, true, 0, k, v, data, zero
 	b.wantRow(zero, max(k, v))
-	for i := range b.keyAt { // what is read beside the last keys
+	for i := range b.keyAt { // what is fetched and read beside the last keys
 		b.keyAt[i], b.valueAt[i] = zero, zero
 	}
 }
 
-// Place appends a key and its value, by the places in data where they begin.
-func (b *Keys) Place(key, value int) {
-	if b.n == BlockKeys {
-		panic(fmt.Sprintf("kernel: more than %d keys", BlockKeys))
+// Place appends n keys and their values: the first begin at key and value in data, the others ld elements after another.
+func (b *Keys) Place(key, value, ld, n int) {
+	if n < 1 || n > BlockKeys-b.n || ld < 0 {
+		panic(fmt.Sprintf("kernel: %d + %d keys, %d elements apart", b.n, n, ld))
 	}
 	b.wantRow(key, b.k)
 	b.wantRow(value, b.v)
-	b.keyAt[b.n], b.valueAt[b.n] = key, value
-	b.n++
+	b.wantRow(key+(n-1)*ld, b.k)
+	b.wantRow(value+(n-1)*ld, b.v)
+	keyAt, valueAt := b.keyAt[b.n:][:n], b.valueAt[b.n:][:n]
+	for i := range keyAt {
+		keyAt[i], valueAt[i] = key, value
+		key, value = key+ld, value+ld
+	}
+	b.n += n
 }
 
 func (b *Keys) wantRow(at, n int) {
@@ -129,6 +141,7 @@ func (b *Keys) Reserve(prec Precision, n, k, v int) {
 // Sums are the softmax-weighted sums of values of up to QueryLanes queries over the blocks taken so far.
 type Sums struct {
 	v, width int
+	lanes    int                 // in use
 	rows     bool                // in the order of the fast path
 	top, sum [QueryLanes]float32 // the largest score, and Σ e^(score - top)
 	o        []float32           // [QueryLanes][width] Σ e^(score - top)·value, in an order of its own: see order
@@ -142,7 +155,7 @@ const noTop = -math.MaxFloat32
 
 // Reset makes s the sums of no keys, in space o of QueryLanes·SumsWidth(v) elements; nil is space of its own.
 func (s *Sums) Reset(prec Precision, v int, o []float32) {
-	s.v, s.width, s.rows = v, SumsWidth(v), inPlace(prec)
+	s.v, s.width, s.lanes, s.rows = v, SumsWidth(v), 0, inPlace(prec)
 	if o == nil {
 		o = grow(s.o, QueryLanes*s.width)
 	}
@@ -159,6 +172,7 @@ func (ws *Workspace) Attend(s *Sums, q *Queries, b *Keys, scale float32, seen, s
 	if s.v != b.v || s.rows != b.rows || q.k != b.k || q.prec != b.prec || q.rows != b.rows || step < 0 {
 		panic(fmt.Sprintf("kernel: queries of %d elements and sums of %d for keys of %d and values of %d", q.k, s.v, b.k, b.v))
 	}
+	s.lanes = q.lanes
 	n := min(b.n, seen+(q.lanes-1)*step) // none sees more
 	switch {
 	case n <= 0:
@@ -199,7 +213,7 @@ func (s *Sums) Merge(later *Sums) {
 	if s.v != later.v {
 		panic(fmt.Sprintf("kernel: sums of %d and %d elements", s.v, later.v))
 	}
-	for i := range s.top {
+	for i := range later.lanes {
 		if later.sum[i] == 0 {
 			continue
 		}

@@ -10,17 +10,28 @@ func attendsRows() bool { return useAVX512BF16 }
 // setRows lays elements [at, at+n) of queries out in quads, see _asm/attend; at is a multiple of 4, and what follows at+n zero.
 func (q *Queries) setRows(at, n int, x []float32, ld int) {
 	words := (n + 1) / 2
-	dst := q.data[at/2*QueryLanes:]
-	_, _ = dst[words*QueryLanes-1], x[(q.lanes-1)*ld+n-1]
-	packColumnsBF16AVX512(n, &dst[0], QueryLanes, &x[0], ld, q.lanes, 1<<QueryLanes-1)
-	pairLanesAVX512((words+1)/2, &dst[0])
+	_ = x[(q.lanes-1)*ld+n-1]
+	if q.lanes > QueryLanes/2 {
+		dst := q.data[at/2*QueryLanes:][:words*QueryLanes]
+		packColumnsBF16AVX512(n, &dst[0], QueryLanes, &x[0], ld, q.lanes, 1<<QueryLanes-1)
+		pairLanesAVX512((words+1)/2, &dst[0])
+		return
+	}
+	// Half as wide: the words go to the space behind first.
+	dst, wide := q.data[at/4*QueryLanes:][:(words+1)/2*QueryLanes], q.data[q.half():][:roundUp(words, 2)*QueryLanes]
+	clear(wide[words/2*2*QueryLanes:])
+	packColumnsBF16AVX512(n, &wide[0], QueryLanes, &x[0], ld, q.lanes, 1<<QueryLanes-1)
+	pairHalfLanesAVX512((words+1)/2, &dst[0], &wide[0])
 }
 
 // attendRows is Attend for keys in place.
 func (ws *Workspace) attendRows(s *Sums, q *Queries, b *Keys, n int, scale float32, seen, step int) {
-	lines := roundUp(q.k, 32) / 32
+	lines, product := roundUp(q.k, 32)/32, scoresBF16AVX512
+	if q.lanes <= QueryLanes/2 {
+		product = scoresHalfBF16AVX512
+	}
 	for i := 0; i < n; i += 8 {
-		scoresBF16AVX512(lines, &q.data[0], &b.data[0], &b.keyAt[i], &ws.scores[i*QueryLanes])
+		product(lines, &q.data[0], &b.data[0], &b.keyAt[i], &ws.scores[i*QueryLanes])
 	}
 	var limits [QueryLanes]int32
 	for i := range limits {

@@ -23,6 +23,27 @@ loop:
 	VZEROUPPER
 	RET
 
+// func pairHalfLanesAVX512(quads int, dst *float32, x *float32)
+// Requires: AVX
+TEXT ·pairHalfLanesAVX512(SB), NOSPLIT, $0-24
+	MOVQ quads+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ x+16(FP), SI
+
+loop:
+	VMOVUPS   (SI), Y0
+	VMOVUPS   64(SI), Y1
+	VUNPCKLPS Y1, Y0, Y2
+	VUNPCKHPS Y1, Y0, Y3
+	VMOVUPS   Y2, (DI)
+	VMOVUPS   Y3, 32(DI)
+	ADDQ      $0x00000080, SI
+	ADDQ      $0x40, DI
+	DECQ      CX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
 // func scoresBF16AVX512(lines int, q *float32, data *uint16, at *int, scores *float32)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·scoresBF16AVX512(SB), NOSPLIT, $0-40
@@ -983,6 +1004,582 @@ loop:
 	VMOVUPS      Z6, 448(DX)
 	VZEROUPPER
 	RET
+
+// func scoresHalfBF16AVX512(lines int, q *float32, data *uint16, at *int, scores *float32)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scoresHalfBF16AVX512(SB), NOSPLIT, $0-40
+	MOVQ   data+16(FP), AX
+	MOVQ   at+24(FP), DI
+	MOVQ   (DI), R8
+	LEAQ   (AX)(R8*2), R8
+	MOVQ   8(DI), R9
+	LEAQ   (AX)(R9*2), R9
+	MOVQ   16(DI), R10
+	LEAQ   (AX)(R10*2), R10
+	MOVQ   24(DI), R11
+	LEAQ   (AX)(R11*2), R11
+	MOVQ   32(DI), R12
+	LEAQ   (AX)(R12*2), R12
+	MOVQ   40(DI), R13
+	LEAQ   (AX)(R13*2), R13
+	MOVQ   48(DI), SI
+	LEAQ   (AX)(SI*2), SI
+	MOVQ   56(DI), BX
+	LEAQ   (AX)(BX*2), BX
+	MOVQ   q+8(FP), DX
+	VPXORD Z16, Z16, Z16
+	VPXORD Z17, Z17, Z17
+	VPXORD Z18, Z18, Z18
+	VPXORD Z19, Z19, Z19
+	VPXORD Z20, Z20, Z20
+	VPXORD Z21, Z21, Z21
+	VPXORD Z22, Z22, Z22
+	VPXORD Z23, Z23, Z23
+	MOVQ   lines+0(FP), CX
+
+loop:
+	VMOVUPS       (DX), Z0
+	MOVQ          64(DI), R15
+	LEAQ          (AX)(R15*2), R15
+	PREFETCHT0    (R15)
+	VBROADCASTSD  (R8), Z4
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xc4
+	VBROADCASTSD  (R9), Z5
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xcd
+	VBROADCASTSD  (R10), Z6
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xd6
+	VBROADCASTSD  (R11), Z7
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xdf
+	VBROADCASTSD  (R12), Z8
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe0
+	VBROADCASTSD  (R13), Z9
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe9
+	VBROADCASTSD  (SI), Z10
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xf2
+	VBROADCASTSD  (BX), Z11
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xfb
+	VMOVUPS       64(DX), Z2
+	MOVQ          72(DI), R15
+	LEAQ          (AX)(R15*2), R15
+	PREFETCHT0    (R15)
+	VBROADCASTSD  8(R8), Z4
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xc4
+	VBROADCASTSD  8(R9), Z5
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xcd
+	VBROADCASTSD  8(R10), Z6
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xd6
+	VBROADCASTSD  8(R11), Z7
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xdf
+	VBROADCASTSD  8(R12), Z8
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe0
+	VBROADCASTSD  8(R13), Z9
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe9
+	VBROADCASTSD  8(SI), Z10
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xf2
+	VBROADCASTSD  8(BX), Z11
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xfb
+	VMOVUPS       128(DX), Z0
+	MOVQ          80(DI), R15
+	LEAQ          (AX)(R15*2), R15
+	PREFETCHT0    (R15)
+	VBROADCASTSD  16(R8), Z4
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xc4
+	VBROADCASTSD  16(R9), Z5
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xcd
+	VBROADCASTSD  16(R10), Z6
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xd6
+	VBROADCASTSD  16(R11), Z7
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xdf
+	VBROADCASTSD  16(R12), Z8
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe0
+	VBROADCASTSD  16(R13), Z9
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe9
+	VBROADCASTSD  16(SI), Z10
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xf2
+	VBROADCASTSD  16(BX), Z11
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xfb
+	VMOVUPS       192(DX), Z2
+	MOVQ          88(DI), R15
+	LEAQ          (AX)(R15*2), R15
+	PREFETCHT0    (R15)
+	VBROADCASTSD  24(R8), Z4
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xc4
+	VBROADCASTSD  24(R9), Z5
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xcd
+	VBROADCASTSD  24(R10), Z6
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xd6
+	VBROADCASTSD  24(R11), Z7
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xdf
+	VBROADCASTSD  24(R12), Z8
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe0
+	VBROADCASTSD  24(R13), Z9
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe9
+	VBROADCASTSD  24(SI), Z10
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xf2
+	VBROADCASTSD  24(BX), Z11
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xfb
+	VMOVUPS       256(DX), Z0
+	MOVQ          96(DI), R15
+	LEAQ          (AX)(R15*2), R15
+	PREFETCHT0    (R15)
+	VBROADCASTSD  32(R8), Z4
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xc4
+	VBROADCASTSD  32(R9), Z5
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xcd
+	VBROADCASTSD  32(R10), Z6
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xd6
+	VBROADCASTSD  32(R11), Z7
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xdf
+	VBROADCASTSD  32(R12), Z8
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe0
+	VBROADCASTSD  32(R13), Z9
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe9
+	VBROADCASTSD  32(SI), Z10
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xf2
+	VBROADCASTSD  32(BX), Z11
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xfb
+	VMOVUPS       320(DX), Z2
+	MOVQ          104(DI), R15
+	LEAQ          (AX)(R15*2), R15
+	PREFETCHT0    (R15)
+	VBROADCASTSD  40(R8), Z4
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xc4
+	VBROADCASTSD  40(R9), Z5
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xcd
+	VBROADCASTSD  40(R10), Z6
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xd6
+	VBROADCASTSD  40(R11), Z7
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xdf
+	VBROADCASTSD  40(R12), Z8
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe0
+	VBROADCASTSD  40(R13), Z9
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe9
+	VBROADCASTSD  40(SI), Z10
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xf2
+	VBROADCASTSD  40(BX), Z11
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xfb
+	VMOVUPS       384(DX), Z0
+	MOVQ          112(DI), R15
+	LEAQ          (AX)(R15*2), R15
+	PREFETCHT0    (R15)
+	VBROADCASTSD  48(R8), Z4
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xc4
+	VBROADCASTSD  48(R9), Z5
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xcd
+	VBROADCASTSD  48(R10), Z6
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xd6
+	VBROADCASTSD  48(R11), Z7
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xdf
+	VBROADCASTSD  48(R12), Z8
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe0
+	VBROADCASTSD  48(R13), Z9
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe9
+	VBROADCASTSD  48(SI), Z10
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xf2
+	VBROADCASTSD  48(BX), Z11
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x7e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xfb
+	VMOVUPS       448(DX), Z2
+	MOVQ          120(DI), R15
+	LEAQ          (AX)(R15*2), R15
+	PREFETCHT0    (R15)
+	VBROADCASTSD  56(R8), Z4
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xc4
+	VBROADCASTSD  56(R9), Z5
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xcd
+	VBROADCASTSD  56(R10), Z6
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xd6
+	VBROADCASTSD  56(R11), Z7
+	BYTE          $0x62
+	BYTE          $0xe2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xdf
+	VBROADCASTSD  56(R12), Z8
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe0
+	VBROADCASTSD  56(R13), Z9
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xe9
+	VBROADCASTSD  56(SI), Z10
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xf2
+	VBROADCASTSD  56(BX), Z11
+	BYTE          $0x62
+	BYTE          $0xc2
+	BYTE          $0x6e
+	BYTE          $0x48
+	BYTE          $0x52
+	BYTE          $0xfb
+	ADDQ          $0x00000200, DX
+	ADDQ          $0x40, AX
+	ADDQ          $0x40, R8
+	ADDQ          $0x40, R9
+	ADDQ          $0x40, R10
+	ADDQ          $0x40, R11
+	ADDQ          $0x40, R12
+	ADDQ          $0x40, R13
+	ADDQ          $0x40, SI
+	ADDQ          $0x40, BX
+	DECQ          CX
+	JNZ           loop
+	MOVQ          scores+32(FP), DX
+	VMOVUPS       lanesOf2Keys<>+0(SB), Z15
+	VSHUFPS       $0x88, Z17, Z16, Z0
+	VSHUFPS       $0xdd, Z17, Z16, Z1
+	VADDPS        Z1, Z0, Z0
+	VPERMPS       Z0, Z15, Z0
+	VMOVUPS       Y0, (DX)
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMOVUPS       Y1, 64(DX)
+	VSHUFPS       $0x88, Z19, Z18, Z4
+	VSHUFPS       $0xdd, Z19, Z18, Z5
+	VADDPS        Z5, Z4, Z4
+	VPERMPS       Z4, Z15, Z4
+	VMOVUPS       Y4, 128(DX)
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VMOVUPS       Y5, 192(DX)
+	VSHUFPS       $0x88, Z21, Z20, Z0
+	VSHUFPS       $0xdd, Z21, Z20, Z1
+	VADDPS        Z1, Z0, Z0
+	VPERMPS       Z0, Z15, Z0
+	VMOVUPS       Y0, 256(DX)
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VMOVUPS       Y1, 320(DX)
+	VSHUFPS       $0x88, Z23, Z22, Z4
+	VSHUFPS       $0xdd, Z23, Z22, Z5
+	VADDPS        Z5, Z4, Z4
+	VPERMPS       Z4, Z15, Z4
+	VMOVUPS       Y4, 384(DX)
+	VEXTRACTF64X4 $0x01, Z4, Y5
+	VMOVUPS       Y5, 448(DX)
+	VZEROUPPER
+	RET
+
+DATA lanesOf2Keys<>+0(SB)/4, $0x00000000
+DATA lanesOf2Keys<>+4(SB)/4, $0x00000001
+DATA lanesOf2Keys<>+8(SB)/4, $0x00000008
+DATA lanesOf2Keys<>+12(SB)/4, $0x00000009
+DATA lanesOf2Keys<>+16(SB)/4, $0x00000004
+DATA lanesOf2Keys<>+20(SB)/4, $0x00000005
+DATA lanesOf2Keys<>+24(SB)/4, $0x0000000c
+DATA lanesOf2Keys<>+28(SB)/4, $0x0000000d
+DATA lanesOf2Keys<>+32(SB)/4, $0x00000002
+DATA lanesOf2Keys<>+36(SB)/4, $0x00000003
+DATA lanesOf2Keys<>+40(SB)/4, $0x0000000a
+DATA lanesOf2Keys<>+44(SB)/4, $0x0000000b
+DATA lanesOf2Keys<>+48(SB)/4, $0x00000006
+DATA lanesOf2Keys<>+52(SB)/4, $0x00000007
+DATA lanesOf2Keys<>+56(SB)/4, $0x0000000e
+DATA lanesOf2Keys<>+60(SB)/4, $0x0000000f
+GLOBL lanesOf2Keys<>(SB), RODATA|NOPTR, $64
 
 // func softmaxLanesAVX512(n int, scores *float32, weights *float32, limits *int32, scale float32, top *float32, sum *float32, keep *float32)
 // Requires: AVX, AVX512BW, AVX512F, SSE

@@ -9,11 +9,22 @@ package kernel
 //go:noescape
 func pairLanesAVX512(quads int, x *float32)
 
-// scoresBF16AVX512 computes the dot products of 8 keys of 32·lines elements, which begin at data[at[i]], with 16 queries in quads: a row of scores for
-// each key. It fetches the next 8 keys.
+// pairHalfLanesAVX512 is pairLanesAVX512 for lanes 0 to 7 alone, in one register: 0, 1, 4, 5, 2, 3, 6 and 7. dst may be x.
+//
+//go:noescape
+func pairHalfLanesAVX512(quads int, dst *float32, x *float32)
+
+// scoresBF16AVX512 computes the dot products of 8 keys of 32·lines elements, which begin at data[at[i]], with 16 queries in quads: a row of
+// 16 scores for each key. It fetches the next 8 keys.
 //
 //go:noescape
 func scoresBF16AVX512(lines int, q *float32, data *uint16, at *int, scores *float32)
+
+// scoresHalfBF16AVX512 computes the dot products of 8 keys of 32·lines elements, which begin at data[at[i]], with 8 queries in quads: a row of
+// 16 scores for each key. It fetches the next 8 keys.
+//
+//go:noescape
+func scoresHalfBF16AVX512(lines int, q *float32, data *uint16, at *int, scores *float32)
 
 // softmaxLanesAVX512 takes n rows of scores of 16 lanes, of which lane i counts the first limits[i]. It raises top to the largest score·scale, sets keep =
 // e^(old top - top), weights = e^(score·scale - top), as pairs of bfloat16 of rows 2i and 2i+1, and sum = sum·keep + Σ weights. Row n is

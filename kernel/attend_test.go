@@ -43,7 +43,7 @@ func (a attention) block(b *Keys, lo, hi int) {
 		clear(data[key : key+row])
 		NarrowBF16(data[key:][:a.k], a.keys[i*a.k:][:a.k])
 		NarrowBF16(data[value:][:a.v], a.values[i*a.v:][:a.v])
-		b.Place(key, value)
+		b.Place(key, value, 0, 1)
 	}
 }
 
@@ -98,7 +98,7 @@ func TestAttend(t *testing.T) {
 		for _, prec := range []Precision{F32, BF16} {
 			for _, c := range []struct{ lanes, n, k, v, first, seen, step int }{
 				{16, 300, 96, 64, 256, 300, 0}, {1, 1, 4, 1, 1, 1, 0}, {16, 40, 33, 32, 16, 10, 1}, {5, 7, 7, 3, 7, 2, 1},
-				{9, 265, 20, 70, 256, 252, 1}, {8, 256, 32, 33, 256, 255, 0}, {16, 255, 64, 32, 255, 1, 17},
+				{9, 265, 20, 70, 256, 252, 1}, {8, 256, 32, 33, 256, 255, 0}, {8, 20, 50, 40, 20, 4, 2}, {3, 70, 96, 64, 64, 70, 0}, {16, 255, 64, 32, 255, 1, 17},
 			} {
 				a := newAttention(rng, prec, c.lanes, c.n, c.k, c.v)
 				const scale = 0.2

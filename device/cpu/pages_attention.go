@@ -174,6 +174,6 @@ func (j *pagedAttention) block(w *pagedScratch, ws *kernel.Workspace, c device.C
 		clear(w.halves[key+stride : key+keyRow])
 		kernel.NarrowBF16(w.halves[value:][:h.V], w.values[i*h.V:][:h.V])
 		clear(w.halves[value+h.V : value+valueRow])
-		w.block.Place(key, value)
+		w.block.Place(key, value, 0, 1)
 	}
 }

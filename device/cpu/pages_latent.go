@@ -61,6 +61,7 @@ type latentMerge struct{ t, first, runs int }
 // latentScratch is a worker's.
 type latentScratch struct {
 	queries kernel.Queries
+	packed  [2]int // row and group of the queries
 	sums    kernel.Sums
 	keys    kernel.Keys
 	floats  []float32
@@ -128,6 +129,7 @@ func (d *Device) reserveLatent(j *pagedLatent) {
 	p := j.p
 	for i := range d.workers {
 		w := &d.workers[i].latent
+		w.packed = [2]int{-1, -1}
 		w.queries.Reset(j.prec, kernel.QueryLanes, p.width())
 		w.sums.Reset(j.prec, p.C, nil)
 		switch {
@@ -253,7 +255,7 @@ func (j *pagedLatent) Do(worker, part int) {
 	j.keys(w, unit)
 	for pair := t.lo; pair < t.hi; pair++ {
 		row, group := unit.rows[pair/j.groups], pair%j.groups
-		j.queries(&w.queries, row.t, group)
+		j.queries(w, row.t, group)
 		s := &w.sums
 		var space []float32
 		if row.sums >= 0 {
@@ -269,9 +271,14 @@ func (j *pagedLatent) Do(worker, part int) {
 	}
 }
 
-// queries packs a group of heads of row t: [qC | q_rope], as the pages' rows have them.
-func (j *pagedLatent) queries(q *kernel.Queries, t, group int) {
-	h, first := j.h, group*kernel.QueryLanes
+// queries packs a group of heads of row t, if they aren't packed already: [qC | q_rope], as the pages' rows have them.
+func (j *pagedLatent) queries(w *latentScratch, t, group int) {
+	h, first, q := j.h, group*kernel.QueryLanes, &w.queries
+	if packed := [2]int{t, group}; w.packed == packed {
+		return
+	} else {
+		w.packed = packed
+	}
 	q.Reset(j.prec, min(kernel.QueryLanes, h.H-first), j.p.width())
 	q.Set(0, h.C, j.qC.row(t)[first*h.C:], h.C)
 	if h.R > 0 {
@@ -281,27 +288,35 @@ func (j *pagedLatent) queries(q *kernel.Queries, t, group int) {
 
 // keys gathers a unit's keys.
 func (j *pagedLatent) keys(w *latentScratch, unit *latentUnit) {
-	p, first := j.p, unit.run*runKeys%j.p.Rows
-	at := func(i int) int { return p.of(j.layer, unit.table, first+i) }
+	p, first, size := j.p, unit.run*runKeys%j.p.Rows, j.p.halvesRow()
+	inPlace := kernel.KeysInPlace(j.prec)
 	switch {
-	case !kernel.KeysInPlace(j.prec):
-		for i := range unit.keys {
-			p.widen(w.floats[i*p.width():], at(i))
-		}
-		w.keys.Pack(j.prec, unit.keys, p.width(), p.C, w.floats, p.width(), w.floats, p.width())
-	case p.Format == device.PagesBF16:
+	case inPlace && p.Format == device.PagesBF16:
 		w.keys.InPlace(j.prec, p.width(), p.C, p.halves, p.zero/2)
-		for i := range unit.keys {
-			w.keys.Place(at(i)/2, at(i)/2)
-		}
-	default:
-		size := p.halvesRow()
+	case inPlace:
 		clear(w.halves[runKeys*size:])
 		w.keys.InPlace(j.prec, p.width(), p.C, w.halves, runKeys*size)
-		for i := range unit.keys {
-			p.narrow(w.halves[i*size:][:size], at(i))
-			w.keys.Place(i*size, i*size)
+		w.keys.Place(0, 0, size, unit.keys)
+	}
+	for i, page := 0, 0; i < unit.keys; page++ {
+		n := min(unit.keys-i, p.Rows-first)
+		at := p.at(j.layer, unit.table[page], first)
+		switch {
+		case inPlace && p.Format == device.PagesBF16:
+			w.keys.Place(at/2, at/2, p.row/2, n)
+		case inPlace:
+			for r := range n {
+				p.narrow(w.halves[(i+r)*size:][:size], at+r*p.row)
+			}
+		default:
+			for r := range n {
+				p.widen(w.floats[(i+r)*p.width():], at+r*p.row)
+			}
 		}
+		i, first = i+n, 0
+	}
+	if !inPlace {
+		w.keys.Pack(j.prec, unit.keys, p.width(), p.C, w.floats, p.width(), w.floats, p.width())
 	}
 }
 

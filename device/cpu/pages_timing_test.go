@@ -54,6 +54,29 @@ func BenchmarkPages(b *testing.B) {
 	}
 }
 
+// BenchmarkSmallPages is a small model's decoding, where what is done around the products shows.
+func BenchmarkSmallPages(b *testing.B) {
+	d := New(0)
+	defer d.Close()
+	h := device.Heads{H: 8, N: 32, R: 32, V: 32, C: 128, Scale: 0.1, Precision: device.BF16}
+	p := d.NewPages(device.PagesShape{Layers: 1, Pages: 64, Rows: 64, C: h.C, R: h.R})
+	fill(d, p, h)
+	for _, c := range []struct{ contexts, depth int }{{1, 16}, {1, 64}, {1, 256}, {1, 512}, {1, 2048}, {16, 64}, {16, 256}} {
+		b.Run(fmt.Sprintf("%dx%d", c.contexts, c.depth), func(b *testing.B) {
+			oC, qC, q := noise(d, c.contexts, h.H*h.C), noise(d, c.contexts, h.H*h.C), noise(d, c.contexts, h.H*(h.N+h.R))
+			var contexts []device.Context
+			for i := range c.contexts {
+				n := (c.depth + 63) / 64
+				contexts = append(contexts, device.Context{First: i, Rows: 1, Past: c.depth - 1, Table: tableFrom(i*n%(64-n+1), n)})
+			}
+			for b.Loop() {
+				d.PagedLatentAttention(oC, qC, q, p, 0, contexts, h)
+			}
+			report(b, float64(c.contexts*c.depth*h.H*2*(2*h.C+h.R)), float64(c.contexts*c.depth*p.(*pages).row))
+		})
+	}
+}
+
 func report(b *testing.B, flop, bytes float64) {
 	b.ReportMetric(flop*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 	b.ReportMetric(bytes*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")

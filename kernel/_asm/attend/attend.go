@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	. "github.com/mmcloughlin/avo/build"
@@ -8,7 +9,7 @@ import (
 	. "github.com/mmcloughlin/avo/reg"
 )
 
-// Queries lie as quads: four elements of each of 16 lanes in two registers, a lane's four side by side. A key's four elements, broadcast, meet
+// Queries lie as quads: four elements of each lane side by side, eight lanes in a register. A key's four elements, broadcast, meet
 // them with half the loads that pairs would need; a lane's sums of even and odd pairs are added at the end.
 
 // pairLanes turns words of 16 lanes, which packColumns made, into quads.
@@ -28,14 +29,32 @@ func pairLanes() {
 	DECQ(RCX)
 	JNZ(LabelRef("loop"))
 	end()
+
+	begin("pairHalfLanesAVX512", "func(quads int, dst, x *float32)",
+		"is pairLanesAVX512 for lanes 0 to 7 alone, in one register: 0, 1, 4, 5, 2, 3, 6 and 7. dst may be x.")
+	Load(Param("quads"), RCX)
+	Load(Param("dst"), RDI)
+	Load(Param("x"), RSI)
+	Label("loop")
+	VMOVUPS(Mem{Base: RSI}, Y0)
+	VMOVUPS(Mem{Base: RSI, Disp: 64}, Y1)
+	VUNPCKLPS(Y1, Y0, Y2)
+	VUNPCKHPS(Y1, Y0, Y3)
+	VMOVUPS(Y2, Mem{Base: RDI})
+	VMOVUPS(Y3, Mem{Base: RDI, Disp: 32})
+	ADDQ(U32(128), RSI)
+	ADDQ(Imm(64), RDI)
+	DECQ(RCX)
+	JNZ(LabelRef("loop"))
+	end()
 }
 
-// scores writes the products of 8 keys with 16 queries.
-func scores() {
+// scores writes the products of 8 keys with the queries in so many registers.
+func scores(name string, registers int) {
 	const keys = 8
-	begin("scoresBF16AVX512", "func(lines int, q *float32, data *uint16, at *int, scores *float32)",
-		"computes the dot products of 8 keys of 32·lines elements, which begin at data[at[i]], with 16 queries in quads: a row of scores for",
-		"each key. It fetches the next 8 keys.")
+	begin(name, "func(lines int, q *float32, data *uint16, at *int, scores *float32)",
+		fmt.Sprintf("computes the dot products of 8 keys of 32·lines elements, which begin at data[at[i]], with %d queries in quads: a row of", 8*registers),
+		"16 scores for each key. It fetches the next 8 keys.")
 	rows := []GPPhysical{R8, R9, R10, R11, R12, R13, RSI, RBX}
 	Load(Param("data"), RAX)
 	Load(Param("at"), RDI)
@@ -44,18 +63,17 @@ func scores() {
 		LEAQ(Mem{Base: RAX, Index: r, Scale: 2}, r)
 	}
 	Load(Param("q"), RDX)
-	acc := func(i, j int) VecPhysical { return zmm[16+2*i+j] }
-	for i := range keys {
-		for j := range 2 {
-			VPXORD(acc(i, j), acc(i, j), acc(i, j))
-		}
+	acc := func(i, j int) VecPhysical { return zmm[16+registers*i+j] }
+	for i := range keys * registers {
+		VPXORD(acc(0, i), acc(0, i), acc(0, i))
 	}
 	Load(Param("lines"), RCX)
 	Label("loop")
 	for quad := range 8 {
-		q0, q1 := zmm[2*(quad%2)], zmm[2*(quad%2)+1]
-		VMOVUPS(Mem{Base: RDX, Disp: 128 * quad}, q0)
-		VMOVUPS(Mem{Base: RDX, Disp: 128*quad + 64}, q1)
+		q := zmm[2*(quad%2) : 2*(quad%2)+registers]
+		for j := range q {
+			VMOVUPS(Mem{Base: RDX, Disp: 64 * (registers*quad + j)}, q[j])
+		}
 		// one line of each of the next keys
 		MOVQ(Mem{Base: RDI, Disp: 8 * (keys + quad)}, R15)
 		LEAQ(Mem{Base: RAX, Index: R15, Scale: 2}, R15)
@@ -63,11 +81,12 @@ func scores() {
 		for i, r := range rows {
 			x := zmm[4+i]
 			VBROADCASTSD(Mem{Base: r, Disp: 8 * quad}, x)
-			dot(q0, x, acc(i, 0))
-			dot(q1, x, acc(i, 1))
+			for j := range q {
+				dot(q[j], x, acc(i, j))
+			}
 		}
 	}
-	ADDQ(U32(1024), RDX)
+	ADDQ(U32(uint32(512*registers)), RDX)
 	ADDQ(Imm(64), RAX) // the next line of the keys to fetch
 	for _, r := range rows {
 		ADDQ(Imm(64), r)
@@ -75,13 +94,34 @@ func scores() {
 	DECQ(RCX)
 	JNZ(LabelRef("loop"))
 	Load(Param("scores"), RDX)
-	for i := range keys {
-		VSHUFPS(Imm(0x88), acc(i, 1), acc(i, 0), zmm[2*(i%4)])
-		VSHUFPS(Imm(0xdd), acc(i, 1), acc(i, 0), zmm[2*(i%4)+1])
-		VADDPS(zmm[2*(i%4)+1], zmm[2*(i%4)], zmm[2*(i%4)])
-		VMOVUPS(zmm[2*(i%4)], Mem{Base: RDX, Disp: 64 * i})
+	if registers == 1 {
+		VMOVUPS(lanesOf2Keys(), Z15)
+	}
+	for i := 0; i < keys; i += 3 - registers {
+		first, second := acc(i, 0), acc(i, 1) // with one register of the next key
+		even, odd := zmm[2*(i%4)], zmm[2*(i%4)+1]
+		VSHUFPS(Imm(0x88), second, first, even)
+		VSHUFPS(Imm(0xdd), second, first, odd)
+		VADDPS(odd, even, even)
+		if registers == 2 {
+			VMOVUPS(even, Mem{Base: RDX, Disp: 64 * i})
+			continue
+		}
+		VPERMPS(even, Z15, even)
+		VMOVUPS(even.AsY(), Mem{Base: RDX, Disp: 64 * i})
+		VEXTRACTF64X4(Imm(1), even, odd.AsY())
+		VMOVUPS(odd.AsY(), Mem{Base: RDX, Disp: 64 * (i + 1)})
 	}
 	end()
+}
+
+// lanesOf2Keys is where sums of two keys lie, lanes 0 to 7 of the first key, then those of the second.
+func lanesOf2Keys() Mem {
+	m := GLOBL("lanesOf2Keys", RODATA|NOPTR)
+	for i, from := range []uint32{0, 1, 8, 9, 4, 5, 12, 13, 2, 3, 10, 11, 6, 7, 14, 15} {
+		DATA(4*i, U32(from))
+	}
+	return m
 }
 
 // Constants of softmax's exponential, 2^t: the polynomial is the best in relative error for |t| <= 1/2.
