@@ -142,6 +142,7 @@ func (b *Keys) Reserve(prec Precision, n, k, v int) {
 type Sums struct {
 	v, width int
 	lanes    int                 // in use
+	begun    bool                // o has been written
 	rows     bool                // in the order of the fast path
 	top, sum [QueryLanes]float32 // the largest score, and Σ e^(score - top)
 	o        []float32           // [QueryLanes][width] Σ e^(score - top)·value, in an order of its own: see order
@@ -160,7 +161,9 @@ func (s *Sums) Reset(prec Precision, v int, o []float32) {
 		o = grow(s.o, QueryLanes*s.width)
 	}
 	s.o = o[:QueryLanes*s.width]
-	clear(s.o)
+	if s.begun = !s.rows; s.begun {
+		clear(s.o)
+	}
 	clear(s.sum[:])
 	for i := range s.top {
 		s.top[i] = noTop
@@ -178,6 +181,7 @@ func (ws *Workspace) Attend(s *Sums, q *Queries, b *Keys, scale float32, seen, s
 	case n <= 0:
 	case q.rows:
 		ws.attendRows(s, q, b, n, scale, seen, step)
+		s.begun = true
 	default:
 		ws.attendPacked(s, q, b, n, scale, seen, step)
 	}

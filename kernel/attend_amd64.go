@@ -43,7 +43,7 @@ func (ws *Workspace) attendRows(s *Sums, q *Queries, b *Keys, n int, scale float
 	if n%2 == 1 {
 		b.valueAt[n] = b.zero
 	}
-	valuesBF16AVX512(s.width/32, (n+1)/2, (q.lanes+7)/8, &b.data[0], &b.valueAt[0], &ws.weights[0], &keep[0], &s.o[0], s.width)
+	valuesBF16AVX512(s.width/32, (n+1)/2, (q.lanes+7)/8, &b.data[0], &b.valueAt[0], &ws.weights[0], &keep[0], &s.o[0], s.width, s.begun)
 	b.valueAt[n] = next
 }
 

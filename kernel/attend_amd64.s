@@ -1716,9 +1716,9 @@ DATA interleavedWords<>+56(SB)/4, $0x001e000e
 DATA interleavedWords<>+60(SB)/4, $0x001f000f
 GLOBL interleavedWords<>(SB), RODATA|NOPTR, $64
 
-// func valuesBF16AVX512(chunks int, pairs int, halves int, data *uint16, at *int, weights *float32, keep *float32, o *float32, width int)
+// func valuesBF16AVX512(chunks int, pairs int, halves int, data *uint16, at *int, weights *float32, keep *float32, o *float32, width int, add bool)
 // Requires: AVX, AVX512BW, AVX512F
-TEXT ·valuesBF16AVX512(SB), NOSPLIT, $0-72
+TEXT ·valuesBF16AVX512(SB), NOSPLIT, $0-73
 	MOVQ data+24(FP), AX
 	MOVQ width+64(FP), R13
 	SHLQ $0x02, R13
@@ -1732,6 +1732,25 @@ chunk:
 	MOVQ BX, R11
 
 half:
+	VPXORD       Z16, Z16, Z16
+	VPXORD       Z17, Z17, Z17
+	VPXORD       Z18, Z18, Z18
+	VPXORD       Z19, Z19, Z19
+	VPXORD       Z20, Z20, Z20
+	VPXORD       Z21, Z21, Z21
+	VPXORD       Z22, Z22, Z22
+	VPXORD       Z23, Z23, Z23
+	VPXORD       Z24, Z24, Z24
+	VPXORD       Z25, Z25, Z25
+	VPXORD       Z26, Z26, Z26
+	VPXORD       Z27, Z27, Z27
+	VPXORD       Z28, Z28, Z28
+	VPXORD       Z29, Z29, Z29
+	VPXORD       Z30, Z30, Z30
+	VPXORD       Z31, Z31, Z31
+	MOVB         add+72(FP), R8
+	TESTB        R8, R8
+	JZ           sum
 	MOVQ         R11, R10
 	VBROADCASTSS (SI), Z0
 	VMULPS       (R10), Z0, Z16
@@ -1765,9 +1784,11 @@ half:
 	VMULPS       (R10), Z0, Z30
 	VMULPS       64(R10), Z0, Z31
 	ADDQ         R13, R10
-	MOVQ         pairs+8(FP), CX
-	MOVQ         at+32(FP), DI
-	MOVQ         DX, R10
+
+sum:
+	MOVQ pairs+8(FP), CX
+	MOVQ at+32(FP), DI
+	MOVQ DX, R10
 
 pair:
 	MOVQ         (DI), R8

@@ -33,11 +33,11 @@ func scoresHalfBF16AVX512(lines int, q *float32, data *uint16, at *int, scores *
 //go:noescape
 func softmaxLanesAVX512(n int, scores *float32, weights *float32, limits *int32, scale float32, top *float32, sum *float32, keep *float32)
 
-// valuesBF16AVX512 multiplies sums o of 8·halves lanes, of chunks of 32 elements, width elements apart, by keep, and adds Σ weight·value of pairs of values, which
-// begin at data[at[i]]. In a chunk of sums elements 0-3, 8-11, 16-19 and 24-27 come first, then the others.
+// valuesBF16AVX512 adds Σ weight·value of pairs of values, which begin at data[at[i]], to keep·o, or sets o to it: sums of 8·halves lanes, of chunks of 32 elements,
+// width elements apart. In a chunk of sums elements 0-3, 8-11, 16-19 and 24-27 come first, then the others.
 //
 //go:noescape
-func valuesBF16AVX512(chunks int, pairs int, halves int, data *uint16, at *int, weights *float32, keep *float32, o *float32, width int)
+func valuesBF16AVX512(chunks int, pairs int, halves int, data *uint16, at *int, weights *float32, keep *float32, o *float32, width int, add bool)
 
 // orderAVX512 sets y = scale·o, from the order of valuesBF16AVX512 to that of elements.
 //

@@ -18,9 +18,11 @@ const sumsSpace = 4 << 20
 
 // latentRow is one row's part of a unit.
 type latentRow struct {
-	t    int // row of the step
-	keys int // of the run that it sees
-	sums int // which of the round's sums; -1 where the run is the row's only one
+	t    int  // row of the step
+	keys int  // of the run that it sees
+	sums int  // which of the round's sums the run's go to; -1 where the run is the row's only one
+	fold bool // the sums are those of the runs before, which the same part has computed
+	last bool // the row is done after this run
 }
 
 // latentUnit is a run of keys with the rows that see it.
@@ -29,7 +31,8 @@ type latentUnit struct {
 	keys  int // the most that a row sees
 	table []int32
 	rows  []latentRow
-	count int
+	count int // of rows
+	part  int // that has all of it; -1 if several share it
 }
 
 // latentShare is a share of a unit: (row, group of heads) pairs [lo, hi).
@@ -49,13 +52,14 @@ type pagedLatent struct {
 	unitOf    []int // of each run of each context
 	rows      []latentRow
 	shares    []latentShare
+	pieces    [][2]int // runs of shares
 	merges    []latentMerge
 	sums      []kernel.Sums
 	space     []float32
 	merge     latentMergeJob
 }
 
-// latentMerge is a row with more than one run: its sums [first, first + runs·groups), a run's after another's.
+// latentMerge is a row whose runs are in several parts: its sums [first, first + runs·groups), a run's after another's.
 type latentMerge struct{ t, first, runs int }
 
 // latentScratch is a worker's.
@@ -63,6 +67,7 @@ type latentScratch struct {
 	queries kernel.Queries
 	packed  [2]int // row and group of the queries
 	sums    kernel.Sums
+	space   []float32 // of sums
 	keys    kernel.Keys
 	floats  []float32
 	halves  []uint16
@@ -131,7 +136,7 @@ func (d *Device) reserveLatent(j *pagedLatent) {
 		w := &d.workers[i].latent
 		w.packed = [2]int{-1, -1}
 		w.queries.Reset(j.prec, kernel.QueryLanes, p.width())
-		w.sums.Reset(j.prec, p.C, nil)
+		grow(&w.space, kernel.QueryLanes*kernel.SumsWidth(p.C))
 		switch {
 		case !kernel.KeysInPlace(j.prec):
 			grow(&w.floats, runKeys*p.width())
@@ -145,7 +150,7 @@ func (d *Device) reserveLatent(j *pagedLatent) {
 // round does the contexts in j.contexts.
 func (j *pagedLatent) round() {
 	j.plan()
-	j.dev.pool.Run(j, len(j.shares))
+	j.dev.pool.Run(j, len(j.pieces))
 	j.merge.pagedLatent = j
 	j.merge.span = spanOf(len(j.merges)*j.groups, runKeys*kernel.QueryLanes)
 	j.dev.pool.Run(&j.merge, j.merge.parts())
@@ -171,8 +176,8 @@ func (j *pagedLatent) plan() {
 	for u, at := 0, 0; u < len(j.units); u++ {
 		j.units[u].rows, at = j.rows[at:at:at+j.units[u].count], at+j.units[u].count
 	}
-	j.fill()
 	j.cut()
+	j.fill()
 }
 
 // unit is the number of the unit for a run of a context.
@@ -204,6 +209,34 @@ func sameStart(a, b []int32) bool {
 	return true
 }
 
+// cut cuts units, or puts them together, so that all workers have work.
+func (j *pagedLatent) cut() {
+	total := 0
+	for i := range j.units {
+		total += j.units[i].keys * j.units[i].count * j.groups
+	}
+	const perWorker, least = 8, runKeys / 2
+	size := max(least, total/(perWorker*j.dev.Threads()))
+	j.shares, j.pieces = j.shares[:0], j.pieces[:0]
+	work := size // of the last part, which takes no more
+	for i := range j.units {
+		u := &j.units[i]
+		pairs := u.count * j.groups
+		n := min(pairs, (u.keys*pairs+size-1)/size)
+		for k := range n {
+			if work += u.keys * pairs / n; work > size {
+				j.pieces = append(j.pieces, [2]int{len(j.shares), len(j.shares)})
+				work = u.keys * pairs / n
+			}
+			j.shares = append(j.shares, latentShare{i, k * pairs / n, (k + 1) * pairs / n})
+			j.pieces[len(j.pieces)-1][1]++
+		}
+		if u.part = len(j.pieces) - 1; n > 1 {
+			u.part = -1
+		}
+	}
+}
+
 // fill gives the units their rows, and the rows their sums.
 func (j *pagedLatent) fill() {
 	sums, at := 0, 0
@@ -211,17 +244,25 @@ func (j *pagedLatent) fill() {
 		for i := range c.Rows {
 			position := c.Past + i
 			runs := position/runKeys + 1
+			folded := j.folded(j.unitOf[at:][:runs])
 			for run := range runs {
-				r := latentRow{c.First + i, min(runKeys, position+1-run*runKeys), -1}
-				if runs > 1 {
-					r.sums = sums + run*j.groups
+				r := latentRow{t: c.First + i, keys: min(runKeys, position+1-run*runKeys), sums: sums, last: folded == runs && run == runs-1}
+				switch {
+				case runs == 1:
+					r.sums = -1
+				case run < folded:
+					r.fold = run > 0
+				default:
+					r.sums += (run - folded + 1) * j.groups
 				}
 				unit := &j.units[j.unitOf[at+run]]
 				unit.rows = append(unit.rows, r)
 			}
+			if folded < runs {
+				j.merges = append(j.merges, latentMerge{c.First + i, sums, runs - folded + 1})
+			}
 			if runs > 1 {
-				j.merges = append(j.merges, latentMerge{c.First + i, sums, runs})
-				sums += runs * j.groups
+				sums += (runs - folded + 1) * j.groups
 			}
 		}
 		at += (c.Past + c.Rows + runKeys - 1) / runKeys
@@ -230,44 +271,47 @@ func (j *pagedLatent) fill() {
 	grow(&j.space, sums*kernel.QueryLanes*kernel.SumsWidth(j.h.C))
 }
 
-// cut cuts units so that all workers have work.
-func (j *pagedLatent) cut() {
-	total := 0
-	for i := range j.units {
-		total += j.units[i].keys * len(j.units[i].rows) * j.groups
-	}
-	const perWorker, least = 4, runKeys / 2
-	part := max(least, total/(perWorker*j.dev.Threads()))
-	j.shares = j.shares[:0]
-	for u := range j.units {
-		pairs := len(j.units[u].rows) * j.groups
-		n := min(pairs, (j.units[u].keys*pairs+part-1)/part)
-		for i := range n {
-			j.shares = append(j.shares, latentShare{u, i * pairs / n, (i + 1) * pairs / n})
+// folded is how many of a row's first runs one part computes, one after the other: it merges them itself.
+func (j *pagedLatent) folded(units []int) int {
+	for i := 1; i < len(units); i++ {
+		u := &j.units[units[i]]
+		if u.part < 0 || u.part != j.units[units[0]].part || units[i] <= units[i-1] {
+			return i
 		}
 	}
+	return len(units)
 }
 
 // Do computes a part.
 func (j *pagedLatent) Do(worker, part int) {
-	t, w, ws := j.shares[part], &j.dev.workers[worker].latent, j.dev.workers[worker].ws
-	unit := &j.units[t.unit]
-	j.keys(w, unit)
-	for pair := t.lo; pair < t.hi; pair++ {
-		row, group := unit.rows[pair/j.groups], pair%j.groups
-		j.queries(w, row.t, group)
-		s := &w.sums
-		var space []float32
-		if row.sums >= 0 {
-			s = &j.sums[row.sums+group]
-			n := kernel.QueryLanes * kernel.SumsWidth(j.h.C)
-			space = j.space[(row.sums+group)*n:][:n]
+	w, ws := &j.dev.workers[worker].latent, j.dev.workers[worker].ws
+	for _, share := range j.shares[j.pieces[part][0]:j.pieces[part][1]] {
+		unit := &j.units[share.unit]
+		j.keys(w, unit)
+		for pair := share.lo; pair < share.hi; pair++ {
+			j.attend(w, ws, &unit.rows[pair/j.groups], pair%j.groups)
 		}
-		s.Reset(j.prec, j.h.C, space)
-		ws.Attend(s, &w.queries, &w.keys, j.h.Scale, row.keys, 0)
-		if row.sums < 0 {
-			j.out(s, row.t, group)
-		}
+	}
+}
+
+// attend computes a group of heads of a row over the run of keys that w has.
+func (j *pagedLatent) attend(w *latentScratch, ws *kernel.Workspace, row *latentRow, group int) {
+	j.queries(w, row.t, group)
+	own, s := &w.sums, &w.sums
+	space := w.space
+	if row.sums >= 0 {
+		own = &j.sums[row.sums+group]
+	}
+	if row.sums >= 0 && !row.fold {
+		s, space = own, j.space[(row.sums+group)*len(w.space):][:len(w.space)]
+	}
+	s.Reset(j.prec, j.h.C, space)
+	ws.Attend(s, &w.queries, &w.keys, j.h.Scale, row.keys, 0)
+	if row.fold {
+		own.Merge(s)
+	}
+	if row.last {
+		j.out(own, row.t, group)
 	}
 }
 

@@ -232,9 +232,9 @@ func pow2(c []VecPhysical, t, n, out VecPhysical, mask Register) {
 
 // values writes the sums of values by weights.
 func values() {
-	begin("valuesBF16AVX512", "func(chunks, pairs, halves int, data *uint16, at *int, weights, keep, o *float32, width int)",
-		"multiplies sums o of 8·halves lanes, of chunks of 32 elements, width elements apart, by keep, and adds Σ weight·value of pairs of values, which",
-		"begin at data[at[i]]. In a chunk of sums elements 0-3, 8-11, 16-19 and 24-27 come first, then the others.")
+	begin("valuesBF16AVX512", "func(chunks, pairs, halves int, data *uint16, at *int, weights, keep, o *float32, width int, add bool)",
+		"adds Σ weight·value of pairs of values, which begin at data[at[i]], to keep·o, or sets o to it: sums of 8·halves lanes, of chunks of 32 elements,",
+		"width elements apart. In a chunk of sums elements 0-3, 8-11, 16-19 and 24-27 come first, then the others.")
 	acc := func(lane, j int) VecPhysical { return zmm[16+2*lane+j] }
 	Load(Param("data"), RAX)
 	Load(Param("width"), R13)
@@ -247,6 +247,12 @@ func values() {
 	Load(Param("halves"), R12)
 	MOVQ(RBX, R11)
 	Label("half")
+	for i := range 16 {
+		VPXORD(acc(0, i), acc(0, i), acc(0, i))
+	}
+	Load(Param("add"), R8B)
+	TESTB(R8B, R8B)
+	JZ(LabelRef("sum"))
 	MOVQ(R11, R10)
 	for lane := range 8 {
 		VBROADCASTSS(Mem{Base: RSI, Disp: 4 * lane}, Z0)
@@ -255,6 +261,7 @@ func values() {
 		}
 		ADDQ(R13, R10)
 	}
+	Label("sum")
 	Load(Param("pairs"), RCX)
 	Load(Param("at"), RDI)
 	MOVQ(RDX, R10)
