@@ -19,8 +19,7 @@ func weightTiles() {
 		weightTile("BF16", rows, wordLoop(4, func(rows, i int, w Mem, a func(row, disp int) Mem) {
 			VMOVUPS(w, zmm[24])
 			for r := range rows {
-				VBROADCASTSS(a(r, 4*i), zmm[25+r%4])
-				dot(zmm[24], zmm[25+r%4], zmm[16+r])
+				dotWith(a(r, 4*i), zmm[24], zmm[16+r])
 			}
 		}))
 		weightTile("F32", rows, wordLoop(4, func(rows, i int, w Mem, a func(row, disp int) Mem) {
@@ -65,13 +64,14 @@ func weightTile(of string, rows int, loop func(l *weightLoop)) {
 	TEXT(name, NOSPLIT, "func(n int, w, a *byte, off *int, c *float32, ldc int, mask uint32, add bool)")
 	Pragma("noescape")
 	Doc(fmt.Sprintf("%s multiplies %d rows, which begin at a + off[i], with a panel of %s.", name, rows, of))
-	l := &weightLoop{rows: rows, n: Load(Param("n"), GP64()), w: Load(Param("w"), GP64()), at: GP64(), ahead: 4096}
+	l := &weightLoop{rows: rows, n: RCX, w: RSI, at: RAX, ahead: 4096}
 	if rows <= 2 {
 		l.ahead = 8192
 	}
-	a, off := Load(Param("a"), GP64()), Load(Param("off"), GP64())
-	for r := range rows {
-		p := GP64()
+	Load(Param("n"), l.n)
+	Load(Param("w"), l.w)
+	a, off := Load(Param("a"), RDX), Load(Param("off"), RBX)
+	for r, p := range []GPPhysical{R8, R9, R10, R11, R12, R13, R14, R15}[:rows] {
 		MOVQ(Mem{Base: off, Disp: 8 * r}, p)
 		ADDQ(a, p)
 		l.a = append(l.a, p)
@@ -215,13 +215,12 @@ func fp8Loop(l *weightLoop) {
 		}
 	}
 	VMOVDQA32(broadcast(0x80808080), zmm[30])
-	words := GP64()
+	words, scale := RDX, RBX
 	Label("block")
 	for r := range l.rows {
 		VPXORD(zmm[r], zmm[r], zmm[r])
 		VPXORD(zmm[8+r], zmm[8+r], zmm[8+r])
 	}
-	scale := GP64()
 	MOVQ(l.w, scale)
 	ADDQ(Imm(4*lanes), l.w)
 	MOVQ(U32(32), words)
