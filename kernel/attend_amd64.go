@@ -90,3 +90,18 @@ func decodeBlocks(dst []uint16, codes []byte, scale float32) int {
 	decodeE4M3AVX512(n, &dst[0], &codes[0], scale)
 	return n
 }
+
+// columnPanels does as many rows of ReadColumns as whole panels hold, and returns how many.
+func (w *Weight) columnPanels(dst []float32, ld, part int) int {
+	type turn func(k int, dst *float32, ld int, panel *byte)
+	read := [...]turn{FormatBF16: columnsBF16AVX512, FormatFP8: columnsFP8AVX512, FormatInt8: columnsInt8AVX512, FormatInt4: columnsInt4AVX512}[w.format]
+	unit := [...]int{FormatBF16: 2, FormatFP8: fp8Group, FormatInt8: pairK, FormatInt4: pairK}[w.format]
+	if !useAVX512 || read == nil || w.k == 0 || w.k%unit != 0 {
+		return 0
+	}
+	n := w.n / panelRows * panelRows
+	for i := 0; i < n; i += panelRows {
+		read(w.k, &dst[i], ld, &w.panel(part, i/panelRows)[0])
+	}
+	return n
+}

@@ -2044,3 +2044,344 @@ loop:
 	JNZ       loop
 	VZEROUPPER
 	RET
+
+// func columnsBF16AVX512(k int, dst *float32, ld int, panel *byte)
+// Requires: AVX, AVX512F
+TEXT ·columnsBF16AVX512(SB), NOSPLIT, $0-32
+	MOVQ         k+0(FP), CX
+	MOVQ         dst+8(FP), DI
+	MOVQ         ld+16(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         panel+24(FP), SI
+	MOVL         $0xffff0000, AX
+	VPBROADCASTD AX, Z31
+
+loop:
+	VMOVUPS (SI), Z0
+	ADDQ    $0x40, SI
+	VPSLLD  $0x10, Z0, Z1
+	VMOVUPS Z1, (DI)
+	ADDQ    BX, DI
+	VPANDD  Z31, Z0, Z1
+	VMOVUPS Z1, (DI)
+	ADDQ    BX, DI
+	SUBQ    $0x02, CX
+	JNZ     loop
+	VZEROUPPER
+	RET
+
+// func columnsInt8AVX512(k int, dst *float32, ld int, panel *byte)
+// Requires: AVX, AVX512F
+TEXT ·columnsInt8AVX512(SB), NOSPLIT, $0-32
+	MOVQ         k+0(FP), CX
+	MOVQ         dst+8(FP), DI
+	MOVQ         ld+16(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         panel+24(FP), SI
+	MOVL         $0xffff0000, AX
+	VPBROADCASTD AX, Z31
+	MOVL         $0x000000ff, AX
+	VPBROADCASTD AX, Z30
+	MOVL         $0x00000080, AX
+	VPBROADCASTD AX, Z29
+
+loop:
+	VMOVUPS (SI), Z0
+	ADDQ    $0x40, SI
+	VPSLLD  $0x10, Z0, Z8
+	VPANDD  Z31, Z0, Z9
+	MOVQ    $0x00000008, DX
+
+first:
+	VMOVUPS   (SI), Z0
+	ADDQ      $0x40, SI
+	VPSRLD    $0x00, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x08, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x10, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x18, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	DECQ      DX
+	JNZ       first
+	MOVQ      $0x00000008, DX
+
+second:
+	VMOVUPS   (SI), Z0
+	ADDQ      $0x40, SI
+	VPSRLD    $0x00, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x08, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x10, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x18, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	DECQ      DX
+	JNZ       second
+	SUBQ      $0x40, CX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func columnsInt4AVX512(k int, dst *float32, ld int, panel *byte)
+// Requires: AVX, AVX512F
+TEXT ·columnsInt4AVX512(SB), NOSPLIT, $0-32
+	MOVQ         k+0(FP), CX
+	MOVQ         dst+8(FP), DI
+	MOVQ         ld+16(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         panel+24(FP), SI
+	MOVL         $0xffff0000, AX
+	VPBROADCASTD AX, Z31
+	MOVL         $0x0000000f, AX
+	VPBROADCASTD AX, Z30
+	MOVL         $0x00000008, AX
+	VPBROADCASTD AX, Z29
+
+loop:
+	VMOVUPS (SI), Z0
+	ADDQ    $0x40, SI
+	VPSLLD  $0x10, Z0, Z8
+	VPANDD  Z31, Z0, Z9
+	MOVQ    $0x00000004, DX
+
+first:
+	VMOVUPS   (SI), Z0
+	ADDQ      $0x40, SI
+	VPSRLD    $0x00, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x08, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x10, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x18, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x04, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x0c, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x14, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x1c, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z8, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	DECQ      DX
+	JNZ       first
+	MOVQ      $0x00000004, DX
+
+second:
+	VMOVUPS   (SI), Z0
+	ADDQ      $0x40, SI
+	VPSRLD    $0x00, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x08, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x10, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x18, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x04, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x0c, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x14, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	VPSRLD    $0x1c, Z0, Z1
+	VPANDD    Z30, Z1, Z1
+	VPSUBD    Z29, Z1, Z1
+	VCVTDQ2PS Z1, Z1
+	VMULPS    Z9, Z1, Z1
+	VMOVUPS   Z1, (DI)
+	ADDQ      BX, DI
+	DECQ      DX
+	JNZ       second
+	SUBQ      $0x40, CX
+	JNZ       loop
+	VZEROUPPER
+	RET
+
+// func columnsFP8AVX512(k int, dst *float32, ld int, panel *byte)
+// Requires: AVX, AVX512F
+TEXT ·columnsFP8AVX512(SB), NOSPLIT, $0-32
+	MOVQ         k+0(FP), CX
+	MOVQ         dst+8(FP), DI
+	MOVQ         ld+16(FP), BX
+	SHLQ         $0x02, BX
+	MOVQ         panel+24(FP), SI
+	MOVL         $0x7b800000, AX
+	VPBROADCASTD AX, Z31
+	MOVL         $0x87f00000, AX
+	VPBROADCASTD AX, Z30
+	MOVL         $0x0fe00000, AX
+	VPBROADCASTD AX, Z29
+
+loop:
+	VMOVUPS (SI), Z8
+	ADDQ    $0x40, SI
+	MOVQ    $0x00000020, DX
+
+words:
+	VMOVUPS    (SI), Z0
+	ADDQ       $0x40, SI
+	VPSLLD     $0x18, Z0, Z1
+	VPSRAD     $0x04, Z1, Z1
+	VPANDD     Z30, Z1, Z1
+	VPADDD     Z1, Z1, Z2
+	VPCMPEQD   Z29, Z2, K1
+	VMULPS     Z31, Z1, Z1
+	VMULPS     Z8, Z1, Z1
+	VPTERNLOGD $0xff, Z1, Z1, K1, Z1
+	VMOVUPS    Z1, (DI)
+	ADDQ       BX, DI
+	VPSLLD     $0x10, Z0, Z1
+	VPSRAD     $0x04, Z1, Z1
+	VPANDD     Z30, Z1, Z1
+	VPADDD     Z1, Z1, Z2
+	VPCMPEQD   Z29, Z2, K1
+	VMULPS     Z31, Z1, Z1
+	VMULPS     Z8, Z1, Z1
+	VPTERNLOGD $0xff, Z1, Z1, K1, Z1
+	VMOVUPS    Z1, (DI)
+	ADDQ       BX, DI
+	VPSLLD     $0x08, Z0, Z1
+	VPSRAD     $0x04, Z1, Z1
+	VPANDD     Z30, Z1, Z1
+	VPADDD     Z1, Z1, Z2
+	VPCMPEQD   Z29, Z2, K1
+	VMULPS     Z31, Z1, Z1
+	VMULPS     Z8, Z1, Z1
+	VPTERNLOGD $0xff, Z1, Z1, K1, Z1
+	VMOVUPS    Z1, (DI)
+	ADDQ       BX, DI
+	VPSLLD     $0x00, Z0, Z1
+	VPSRAD     $0x04, Z1, Z1
+	VPANDD     Z30, Z1, Z1
+	VPADDD     Z1, Z1, Z2
+	VPCMPEQD   Z29, Z2, K1
+	VMULPS     Z31, Z1, Z1
+	VMULPS     Z8, Z1, Z1
+	VPTERNLOGD $0xff, Z1, Z1, K1, Z1
+	VMOVUPS    Z1, (DI)
+	ADDQ       BX, DI
+	DECQ       DX
+	JNZ        words
+	SUBQ       $0x00000080, CX
+	JNZ        loop
+	VZEROUPPER
+	RET

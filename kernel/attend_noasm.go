@@ -22,3 +22,5 @@ func decodeBlocks(dst []uint16, codes []byte, scale float32) int {
 	return 0
 }
 func widenBlocks(dst []float32, src []uint16) int { return 0 }
+
+func (w *Weight) columnPanels(dst []float32, ld, part int) int { return 0 }

@@ -58,3 +58,23 @@ func widenBF16AVX512(n int, dst *float32, src *uint16)
 //
 //go:noescape
 func decodeE4M3AVX512(n int, dst *uint16, codes *byte, scale float32)
+
+// columnsBF16AVX512 writes a panel of 2 k's a word, as bfloat16, turned: k's as rows of 16 elements, ld elements apart.
+//
+//go:noescape
+func columnsBF16AVX512(k int, dst *float32, ld int, panel *byte)
+
+// columnsInt8AVX512 writes a panel of 64 k's at a time, as Int8, turned: k's as rows of 16 elements, ld elements apart.
+//
+//go:noescape
+func columnsInt8AVX512(k int, dst *float32, ld int, panel *byte)
+
+// columnsInt4AVX512 writes a panel of 64 k's at a time, as Int4, turned: k's as rows of 16 elements, ld elements apart.
+//
+//go:noescape
+func columnsInt4AVX512(k int, dst *float32, ld int, panel *byte)
+
+// columnsFP8AVX512 writes a panel of 128 k's at a time, as FP8, turned: k's as rows of 16 elements, ld elements apart.
+//
+//go:noescape
+func columnsFP8AVX512(k int, dst *float32, ld int, panel *byte)

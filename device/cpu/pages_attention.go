@@ -87,7 +87,7 @@ func (j *pagedAttention) reserve() {
 	h, groups := j.h, (most+kernel.QueryLanes-1)/kernel.QueryLanes
 	for i := range j.dev.workers {
 		w := &j.dev.workers[i].paged
-		grow(&w.latents, max(runKeys*j.p.width(), h.C*max(h.N, h.V)))
+		grow(&w.latents, max(runKeys*j.p.width(), h.C*max(h.N, h.V)+max(h.C, h.N)))
 		grow(&w.keys, runKeys*j.keyRow())
 		grow(&w.values, runKeys*j.valueRow())
 		w.block.Reserve(j.prec, runKeys, j.keyRow(), j.valueRow())
@@ -117,14 +117,11 @@ type packWeightsJob struct {
 // Do packs one head's weights.
 func (j *packWeightsJob) Do(worker, head int) {
 	h, x := j.h, j.dev.workers[worker].paged.latents
-	for c := range h.C {
-		j.uk.ReadRow(x[c*h.N:][:h.N], head, c)
-	}
-	j.wUK[head].Pack(kernel.NN, j.prec, h.N, h.C, x, h.N)
-	for v := range h.V {
-		j.uv.ReadRow(x[v*h.C:][:h.C], head, v)
-	}
-	j.wUV[head].Pack(kernel.NT, j.prec, h.V, h.C, x, h.C)
+	row, uk, uv := x[:max(h.C, h.N)], x[max(h.C, h.N):][:h.N*h.C], x[max(h.C, h.N):][:h.C*h.V]
+	j.uk.ReadColumns(uk, h.C, head, row[:h.N])
+	j.wUK[head].Pack(kernel.NT, j.prec, h.N, h.C, uk, h.C)
+	j.uv.ReadColumns(uv, h.V, head, row[:h.C])
+	j.wUV[head].Pack(kernel.NN, j.prec, h.V, h.C, uv, h.V)
 }
 
 // Do computes one head's outputs for some rows of a context.
@@ -157,8 +154,8 @@ func (j *pagedAttention) block(w *pagedScratch, ws *kernel.Workspace, c device.C
 		p.widen(row, p.of(j.layer, c.Table, first+i))
 		copy(w.keys[i*stride+h.N:][:h.R], row[p.c:])
 	}
-	ws.Gemm(kernel.NN, j.prec, kernel.Product{M: n, N: h.N, K: h.C, A: w.latents, LDA: width, Packed: &j.wUK[head], C: w.keys, LDC: stride})
-	ws.Gemm(kernel.NT, j.prec, kernel.Product{M: n, N: h.V, K: h.C, A: w.latents, LDA: width, Packed: &j.wUV[head], C: w.values, LDC: h.V})
+	ws.Gemm(kernel.NT, j.prec, kernel.Product{M: n, N: h.N, K: h.C, A: w.latents, LDA: width, Packed: &j.wUK[head], C: w.keys, LDC: stride})
+	ws.Gemm(kernel.NN, j.prec, kernel.Product{M: n, N: h.V, K: h.C, A: w.latents, LDA: width, Packed: &j.wUV[head], C: w.values, LDC: h.V})
 	if !kernel.KeysInPlace(j.prec) {
 		w.block.Pack(j.prec, n, stride, h.V, w.keys, stride, w.values, h.V)
 		return

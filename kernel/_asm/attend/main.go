@@ -22,6 +22,7 @@ func main() {
 	narrow()
 	widen()
 	decode()
+	columns()
 	Generate()
 }
 
