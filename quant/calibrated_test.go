@@ -49,7 +49,7 @@ func outputError(x []float32, m *Ints, inputs [][]float64) float64 {
 
 // TestCalibratedOutputs: on the inputs that it goes by, the outputs change less than with the nearest integers.
 func TestCalibratedOutputs(t *testing.T) {
-	const rows, k = 16, 80
+	const rows, k = 64, 80
 	h, inputs := correlated(k, 600)
 	x := normals(9, rows*k)
 	moments, err := NewMoments(h, k)
@@ -68,8 +68,8 @@ func TestCalibratedOutputs(t *testing.T) {
 			}
 			ratio := outputError(x, calibrated, inputs) / outputError(x, nearest, inputs)
 			t.Logf("%d bits, groups of %d: %.3f of the squared change", bits, group, ratio)
-			if ratio > 0.5 {
-				t.Errorf("%d bits, groups of %d: %.3f of nearest's squared change of the outputs, want half at most", bits, group, ratio)
+			if ratio > 0.6 {
+				t.Errorf("%d bits, groups of %d: %.3f of nearest's squared change of the outputs, want 0.6 at most", bits, group, ratio)
 			}
 		}
 	}
