@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 
@@ -13,16 +14,22 @@ import (
 
 // random makes weights up, the same for the same config: for measuring what has none.
 type random struct {
-	shapes map[string][]int
-	block  []float32 // normal numbers, which every tensor is made of
+	shapes  map[string][]int
+	formats model.Formats
+	block   []float32 // normal numbers, which every tensor is made of
+	ints    []int8    // likewise, for the integer formats
+	std     float32
 }
 
-// Random is a source of weights for cfg drawn as for a new model, cheaply: every tensor repeats the same million numbers.
-func Random(cfg *config.Config) model.PackedSource {
-	r := random{map[string][]int{}, make([]float32, 1<<20)}
-	rng, std := rand.New(rand.NewPCG(1, 0)), model.InitStd(cfg.HiddenSize)
+// Random is a source of weights for cfg, kept as w, drawn as for a new model, but cheaply: every tensor repeats the same million
+// numbers, and integers are drawn as such.
+func Random(cfg *config.Config, w Weights) model.PackedSource {
+	std := model.InitStd(cfg.HiddenSize)
+	r := random{map[string][]int{}, w.formats(cfg, nil), make([]float32, 1<<20), make([]int8, 1<<20), float32(std)}
+	rng := rand.New(rand.NewPCG(1, 0))
 	for i := range r.block {
 		r.block[i] = float32(rng.NormFloat64() * std)
+		r.ints[i] = int8(rng.IntN(16) - 8)
 	}
 	for name, shape := range cost.Params(cfg) {
 		r.shapes[name] = shape
@@ -30,6 +37,14 @@ func Random(cfg *config.Config) model.PackedSource {
 	return r
 }
 
+// repeat fills dst with block, from a place that depends on the name.
+func repeat[T any](dst, block []T, name string) {
+	for at := len(name) * 7919 % len(block); len(dst) > 0; at = 0 {
+		dst = dst[copy(dst, block[at:]):]
+	}
+}
+
+// ReadFloat32 implements model.PackedSource.
 func (r random) ReadFloat32(name string, dst []float32) error {
 	shape, ok := r.shapes[name]
 	switch {
@@ -41,17 +56,28 @@ func (r random) ReadFloat32(name string, dst []float32) error {
 		}
 		return nil
 	}
-	for at := len(name) * 7919 % len(r.block); len(dst) > 0; at = 0 {
-		dst = dst[copy(dst, r.block[at:]):]
-	}
+	repeat(dst, r.block, name)
 	return nil
 }
 
+// Values implements model.PackedSource.
 func (r random) Values(name string) (device.Values, error) {
 	shape := r.shapes[name]
 	if len(shape) != 2 {
 		return device.Values{}, fmt.Errorf("the model has no matrix %s", name)
 	}
-	v := device.Values{Rows: shape[0], Cols: shape[1], F32: make([]float32, shape[0]*shape[1])}
-	return v, r.ReadFloat32(name, v.F32)
+	v := device.Values{Rows: shape[0], Cols: shape[1]}
+	switch f := r.formats(name); f {
+	case device.FormatInt8, device.FormatInt4:
+		v.Int = make([]int8, v.Rows*v.Cols)
+		repeat(v.Int, r.ints, name)
+		v.Scale = make([]float32, v.Rows*((v.Cols+device.GroupSize-1)/device.GroupSize))
+		for i := range v.Scale {
+			v.Scale[i] = math.Float32frombits(math.Float32bits(r.std/4) &^ 0xffff) // exact in bfloat16
+		}
+	default:
+		v.F32 = make([]float32, v.Rows*v.Cols)
+		repeat(v.F32, r.block, name)
+	}
+	return v, nil
 }

@@ -173,7 +173,7 @@ func pack(files fs.FS, dev *cpu.Device, w engine.Weights, positions int) (*confi
 		if err != nil {
 			return nil, nil, false, err
 		}
-		p, err := engine.Pack(cfg, dev, w, engine.Random(cfg), positions)
+		p, err := engine.Pack(cfg, dev, w, engine.Random(cfg, w), positions)
 		return cfg, p, true, err
 	}
 	dir, err := engine.OpenDir(files)
