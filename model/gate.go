@@ -31,22 +31,27 @@ func newGate(b *nn.Builder, prefix string, cfg *config.Config) *Gate {
 		Proj: b.Linear(prefix+".weight", cfg.NRoutedExperts, cfg.HiddenSize).Exact(),
 		Load: b.Dev.Alloc(1, cfg.NRoutedExperts, tensor.F32),
 		dev:  b.Dev,
-		spec: device.RouteSpec{
-			Experts:       cfg.NRoutedExperts,
-			TopK:          cfg.NumExpertsPerTok,
-			Sigmoid:       cfg.ScoringFunc == "sigmoid",
-			GroupTop2:     cfg.TopKMethod == "noaux_tc",
-			Normalize:     cfg.NormTopKProb,
-			ScalingFactor: float32(cfg.RoutedScalingFactor),
-		},
-	}
-	if cfg.TopKMethod != "greedy" {
-		g.spec.Groups, g.spec.TopGroups = cfg.NGroup, cfg.TopKGroup
+		spec: routeSpec(cfg),
 	}
 	if cfg.TopKMethod == "noaux_tc" {
 		g.Bias = b.Buffer(prefix+".e_score_correction_bias", cfg.NRoutedExperts)
 	}
 	return g
+}
+
+func routeSpec(cfg *config.Config) device.RouteSpec {
+	s := device.RouteSpec{
+		Experts:       cfg.NRoutedExperts,
+		TopK:          cfg.NumExpertsPerTok,
+		Sigmoid:       cfg.ScoringFunc == "sigmoid",
+		GroupTop2:     cfg.TopKMethod == "noaux_tc",
+		Normalize:     cfg.NormTopKProb,
+		ScalingFactor: float32(cfg.RoutedScalingFactor),
+	}
+	if cfg.TopKMethod != "greedy" {
+		s.Groups, s.TopGroups = cfg.NGroup, cfg.TopKGroup
+	}
+	return s
 }
 
 // gateSaved is what Forward keeps for Backward.
@@ -55,17 +60,19 @@ type gateSaved struct {
 	routing device.Routing
 }
 
-func (g *Gate) newSaved(t int) gateSaved {
-	e, k := g.spec.Experts, g.spec.TopK
+func (g *Gate) newSaved(t int) gateSaved { return newGateSaved(g.dev, g.spec, t) }
+
+func newGateSaved(dev device.Device, spec device.RouteSpec, t int) gateSaved {
+	e, k := spec.Experts, spec.TopK
 	return gateSaved{
-		logits: g.dev.Alloc(t, e, tensor.F32),
+		logits: dev.Alloc(t, e, tensor.F32),
 		routing: device.Routing{
-			Score:  g.dev.Alloc(t, e, tensor.F32),
-			Index:  g.dev.Alloc(t, k, tensor.I32),
-			Weight: g.dev.Alloc(t, k, tensor.F32),
-			Start:  g.dev.Alloc(1, e+1, tensor.I32),
-			Slot:   g.dev.Alloc(t, k, tensor.I32),
-			Token:  g.dev.Alloc(t*k, 1, tensor.I32),
+			Score:  dev.Alloc(t, e, tensor.F32),
+			Index:  dev.Alloc(t, k, tensor.I32),
+			Weight: dev.Alloc(t, k, tensor.F32),
+			Start:  dev.Alloc(1, e+1, tensor.I32),
+			Slot:   dev.Alloc(t, k, tensor.I32),
+			Token:  dev.Alloc(t*k, 1, tensor.I32),
 		},
 	}
 }

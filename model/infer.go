@@ -62,7 +62,7 @@ func (p *Packed) NewPass(t, s int) *Pass {
 		case l.mlp != nil && w.act.IsZero():
 			w.gateUp, w.act = mat(t, 2*cfg.IntermediateSize), mat(t, cfg.IntermediateSize)
 		case l.moe != nil && w.gate.logits.IsZero():
-			w.gate = l.moe.gate.newSaved(t)
+			w.gate = newGateSaved(p.dev, l.moe.spec, t)
 		}
 	}
 	return w
@@ -202,6 +202,7 @@ func (p *Packed) attendGQA(a *packedGQA, w *Pass, pages device.Pages, layer int,
 
 // mix adds the experts' output for w.h to w.x.
 func (p *Packed) mix(m *packedMoE, w *Pass) {
-	m.gate.Forward(w.h, &w.gate)
+	p.dev.Project(w.gate.logits, w.h, m.gate, false)
+	p.dev.Route(w.gate.routing, w.gate.logits, m.bias, m.spec)
 	p.dev.MixExperts(w.x, w.h, m.gateUp, m.down, m.sharedGateUp, m.sharedDown, w.gate.routing)
 }

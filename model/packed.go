@@ -57,7 +57,9 @@ type packedMLP struct {
 }
 
 type packedMoE struct {
-	gate                     *Gate
+	gate                     device.Weight // e_i, [E, D], in float32
+	bias                     tensor.Mat    // as Gate's
+	spec                     device.RouteSpec
 	gateUp, down             device.Weight // E parts [2F, D]; E parts [D, F]
 	sharedGateUp, sharedDown device.Weight // nil where there is none
 }
@@ -101,7 +103,11 @@ func at(name string, part, row int) piece { return piece{name: name, part: part,
 
 // stack allocates a weight for the pieces.
 func (p *Packed) stack(parts, n, k int, pieces ...piece) device.Weight {
-	w := p.dev.NewWeight(parts, n, k, p.formats(pieces[0].name))
+	return p.stackOf(p.formats(pieces[0].name), parts, n, k, pieces...)
+}
+
+func (p *Packed) stackOf(f device.Format, parts, n, k int, pieces ...piece) device.Weight {
+	w := p.dev.NewWeight(parts, n, k, f)
 	p.bytes += w.Bytes()
 	for _, x := range pieces {
 		x.w = w
@@ -173,7 +179,10 @@ func (p *Packed) packMLP(prefix string, f int) *packedMLP {
 func (p *Packed) packMoE(prefix string) *packedMoE {
 	cfg := p.Config
 	e, d, f := cfg.NRoutedExperts, cfg.HiddenSize, cfg.MoEIntermediateSize
-	m := &packedMoE{gate: newGate(&p.builder, prefix+".gate", cfg)}
+	m := &packedMoE{gate: p.stackOf(device.FormatF32, 1, e, d, at(prefix+".gate.weight", 0, 0)), spec: routeSpec(cfg)}
+	if cfg.TopKMethod == "noaux_tc" {
+		m.bias = p.builder.Buffer(prefix+".gate.e_score_correction_bias", e)
+	}
 	var gateUp, down []piece
 	for j := range e {
 		expert := fmt.Sprintf("%s.experts.%d", prefix, j)
