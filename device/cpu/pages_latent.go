@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 
 	"sprat/device"
 	"sprat/kernel"
@@ -47,6 +48,7 @@ type pagedLatent struct {
 	layer     int
 	oC, qC, q matrix
 	contexts  []device.Context // of this round
+	lanes     int              // heads of a group
 	groups    int              // of heads
 	units     []latentUnit
 	unitOf    []int // of each run of each context
@@ -87,7 +89,7 @@ func (d *Device) PagedLatentAttention(oC, qC, q tensor.Mat, src device.Pages, la
 	p.wantContexts(op, contexts, q.Rows)
 	j := &d.jobs.pagedLatent
 	j.dev, j.h, j.prec, j.p, j.layer, j.oC, j.qC, j.q = d, h, precision(h.Precision.Core()), p, layer, view(oC), view(qC), view(q)
-	j.groups = (h.H + kernel.QueryLanes - 1) / kernel.QueryLanes
+	j.group(kernel.QueryLanes)
 	d.reserveLatent(j)
 	j.contexts = j.contexts[:0]
 	for space, i := 0, 0; i < len(contexts); i++ {
@@ -107,6 +109,11 @@ func (d *Device) PagedLatentAttention(oC, qC, q tensor.Mat, src device.Pages, la
 	}
 	j.round()
 	clear(j.contexts)
+}
+
+// group sets how many heads go together.
+func (j *pagedLatent) group(lanes int) {
+	j.lanes, j.groups = lanes, (j.h.H+lanes-1)/lanes
 }
 
 // sumsOf is the elements of a row's sums, at a position.
@@ -163,6 +170,7 @@ func (j *pagedLatent) round() {
 func (j *pagedLatent) plan() {
 	j.units, j.unitOf, j.merges = j.units[:0], j.unitOf[:0], j.merges[:0]
 	total := 0
+	j.group(kernel.QueryLanes)
 	for _, c := range j.contexts {
 		for run := range (c.Past + c.Rows + runKeys - 1) / runKeys {
 			u := j.unit(c, run)
@@ -172,9 +180,12 @@ func (j *pagedLatent) plan() {
 			total += n
 		}
 	}
-	grow(&j.rows, total)
+	extend(&j.rows, total)
 	for u, at := 0, 0; u < len(j.units); u++ {
 		j.units[u].rows, at = j.rows[at:at:at+j.units[u].count], at+j.units[u].count
+	}
+	if total*j.groups < 2*j.dev.Threads() { // so little that half groups, which give the same bits, share it better
+		j.group(kernel.QueryLanes / 2)
 	}
 	j.cut()
 	j.fill()
@@ -267,9 +278,12 @@ func (j *pagedLatent) fill() {
 		}
 		at += (c.Past + c.Rows + runKeys - 1) / runKeys
 	}
-	grow(&j.sums, sums)
-	grow(&j.space, sums*kernel.QueryLanes*kernel.SumsWidth(j.h.C))
+	extend(&j.sums, sums)
+	extend(&j.space, sums*kernel.QueryLanes*kernel.SumsWidth(j.h.C))
 }
+
+// extend is grow for what grows with every token: it makes space beforehand.
+func extend[T any](s *[]T, n int) { *s = slices.Grow((*s)[:0], n)[:n] }
 
 // folded is how many of a row's first runs one part computes, one after the other: it merges them itself.
 func (j *pagedLatent) folded(units []int) int {
@@ -317,13 +331,13 @@ func (j *pagedLatent) attend(w *latentScratch, ws *kernel.Workspace, row *latent
 
 // queries packs a group of heads of row t, if they aren't packed already: [qC | q_rope], as the pages' rows have them.
 func (j *pagedLatent) queries(w *latentScratch, t, group int) {
-	h, first, q := j.h, group*kernel.QueryLanes, &w.queries
+	h, first, q := j.h, group*j.lanes, &w.queries
 	if packed := [2]int{t, group}; w.packed == packed {
 		return
 	} else {
 		w.packed = packed
 	}
-	q.Reset(j.prec, min(kernel.QueryLanes, h.H-first), j.p.width())
+	q.Reset(j.prec, min(j.lanes, h.H-first), j.p.width())
 	q.Set(0, h.C, j.qC.row(t)[first*h.C:], h.C)
 	if h.R > 0 {
 		q.Set(j.p.c, h.R, j.q.row(t)[first*(h.N+h.R)+h.N:], h.N+h.R)
@@ -366,8 +380,8 @@ func (j *pagedLatent) keys(w *latentScratch, unit *latentUnit) {
 
 // out writes a group's outputs of row t.
 func (j *pagedLatent) out(s *kernel.Sums, t, group int) {
-	first := group * kernel.QueryLanes
-	for i := range min(kernel.QueryLanes, j.h.H-first) {
+	first := group * j.lanes
+	for i := range min(j.lanes, j.h.H-first) {
 		s.Value(j.oC.row(t)[(first+i)*j.h.C:][:j.h.C], i)
 	}
 }
