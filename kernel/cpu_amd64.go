@@ -31,9 +31,10 @@ func current(prec Precision) *gemmImpl {
 // weightTileOf is the tile in use for a format.
 func weightTileOf(f Format) weightTile {
 	switch {
-	case f == FormatFP8 && !cpu.X86.HasAVX512VBMI:
-	case useAVX512BF16, useAVX512VNNI && (f == FormatInt8 || f == FormatInt4), useAVX512 && f == FormatF32:
+	case useAVX512BF16 && (f != FormatFP8 || cpu.X86.HasAVX512VBMI), useAVX512VNNI && (f == FormatInt8 || f == FormatInt4), useAVX512 && f == FormatF32:
 		return avx512Tiles[f]
+	case useAVX2:
+		return avx2Tiles[f]
 	}
 	return portableTiles[f]
 }

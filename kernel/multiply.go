@@ -52,7 +52,7 @@ func (p *Pool) Multiply(products ...WeightProduct) {
 type weightJob struct {
 	products []WeightProduct
 	parts    []weightPart
-	offsets  [][tileRows]int // of a tile's rows, for each worker
+	space    []tileSpace // of each worker
 }
 
 // weightPart is rows [m0, m1) of a product and panels [p0, p1) of its weight.
@@ -66,8 +66,8 @@ const (
 
 // plan cuts the products: first into blocks of rows, then into runs of panels.
 func (j *weightJob) plan(workers int) {
-	if j.offsets == nil {
-		j.offsets = make([][tileRows]int, workers)
+	if j.space == nil {
+		j.space = make([]tileSpace, workers)
 	}
 	j.parts = j.parts[:0]
 	total := 0
@@ -101,15 +101,15 @@ func (j *weightJob) Do(worker, part int) {
 	if pr.W.k == 0 {
 		tile = portableTiles[pr.W.format]
 	}
-	off := &j.offsets[worker]
+	s := &j.space[worker]
 	for p := t.p0; p < t.p1; p++ {
 		w, n := pr.W.panel(pr.Part, p), p*panelRows
 		for m := t.m0; m < t.m1; m += tileRows {
-			rows := min(tileRows, t.m1-m)
-			for i := range rows {
-				off[i] = pr.offset(m + i)
+			s.rows = min(tileRows, t.m1-m)
+			for i := range s.rows {
+				s.off[i] = pr.offset(m + i)
 			}
-			tile(pr.W.k, w, pr.A.data, off[:rows], pr.C[m*pr.LDC+n:], pr.LDC, min(panelRows, pr.W.n-n), pr.Accumulate)
+			tile(pr.W.k, w, pr.A.data, s, pr.C[m*pr.LDC+n:], pr.LDC, min(panelRows, pr.W.n-n), pr.Accumulate)
 		}
 	}
 }

@@ -154,3 +154,53 @@ func rmsBackwardAVX2(n int, dx *float32, dw *float32, dy *float32, x *float32, w
 //
 //go:noescape
 func adamwAVX2(n int, w *float32, m *float32, v *float32, grad *float32, lr float32, beta1 float32, rest1 float32, beta2 float32, rest2 float32, eps float32, decay float32, correction1 float32, correction2 float32, gradScale float32)
+
+// weightF321AVX2 multiplies 1 rows, which begin at a + off[i], with a panel of F32; sums has 16 for each row.
+//
+//go:noescape
+func weightF321AVX2(n int, w *byte, a *byte, off *int, sums *float32)
+
+// weightBF161AVX2 multiplies 1 rows, which begin at a + off[i], with a panel of BF16; sums has 16 for each row.
+//
+//go:noescape
+func weightBF161AVX2(n int, w *byte, a *byte, off *int, sums *float32)
+
+// weightFP81AVX2 multiplies 1 rows, which begin at a + off[i], with a panel of FP8; sums has 16 for each row.
+//
+//go:noescape
+func weightFP81AVX2(n int, w *byte, a *byte, off *int, sums *float32)
+
+// weightInt81AVX2 multiplies 1 rows, which begin at a + off[i], with a panel of Int8; sums has 16 for each row.
+//
+//go:noescape
+func weightInt81AVX2(n int, w *byte, a *byte, off *int, sums *float32)
+
+// weightInt41AVX2 multiplies 1 rows, which begin at a + off[i], with a panel of Int4; sums has 16 for each row.
+//
+//go:noescape
+func weightInt41AVX2(n int, w *byte, a *byte, off *int, sums *float32)
+
+// weightF322AVX2 multiplies 2 rows, which begin at a + off[i], with a panel of F32; sums has 16 for each row.
+//
+//go:noescape
+func weightF322AVX2(n int, w *byte, a *byte, off *int, sums *float32)
+
+// weightBF162AVX2 multiplies 2 rows, which begin at a + off[i], with a panel of BF16; sums has 16 for each row.
+//
+//go:noescape
+func weightBF162AVX2(n int, w *byte, a *byte, off *int, sums *float32)
+
+// weightFP82AVX2 multiplies 2 rows, which begin at a + off[i], with a panel of FP8; sums has 16 for each row.
+//
+//go:noescape
+func weightFP82AVX2(n int, w *byte, a *byte, off *int, sums *float32)
+
+// weightInt82AVX2 multiplies 2 rows, which begin at a + off[i], with a panel of Int8; sums has 16 for each row.
+//
+//go:noescape
+func weightInt82AVX2(n int, w *byte, a *byte, off *int, sums *float32)
+
+// weightInt42AVX2 multiplies 2 rows, which begin at a + off[i], with a panel of Int4; sums has 16 for each row.
+//
+//go:noescape
+func weightInt42AVX2(n int, w *byte, a *byte, off *int, sums *float32)

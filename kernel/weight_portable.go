@@ -6,11 +6,18 @@ import "encoding/binary"
 //
 //	c[i·ldc + j] = Σ_k a_i[k]·w_j[k], or += with add, for j < cols
 //
-// where a_i begins at a[off[i]], in the form for the panel's format, and has the k's that the panel has.
-type weightTile func(k int, w, a []byte, off []int, c []float32, ldc, cols int, add bool)
+// where a_i begins at a[s.off[i]], in the form for the panel's format, and has the k's that the panel has, at least one.
+type weightTile func(k int, w, a []byte, s *tileSpace, c []float32, ldc, cols int, add bool)
 
 // tileRows is the most rows of a tile.
 const tileRows = 8
+
+// tileSpace is the rows of a tile, and a worker's space.
+type tileSpace struct {
+	rows int
+	off  [tileRows]int
+	sums [2 * panelRows]float32
+}
 
 // portableTiles are the tiles by format: what the others are compared with.
 var portableTiles = [...]weightTile{
@@ -23,19 +30,23 @@ var portableTiles = [...]weightTile{
 
 // eachRow makes a tile of what computes one row's sums, beginning at zero.
 func eachRow(row func(k int, w, a []byte, sums *[panelRows]float32)) weightTile {
-	return func(k int, w, a []byte, off []int, c []float32, ldc, cols int, add bool) {
-		for i, o := range off {
+	return func(k int, w, a []byte, s *tileSpace, c []float32, ldc, cols int, add bool) {
+		for i, o := range s.off[:s.rows] {
 			var sums [panelRows]float32
 			row(k, w, a[o:], &sums)
-			to := c[i*ldc : i*ldc+cols]
-			if !add {
-				copy(to, sums[:])
-				continue
-			}
-			for j := range to {
-				to[j] += sums[j]
-			}
+			putSums(c[i*ldc:i*ldc+cols], sums[:], add)
 		}
+	}
+}
+
+// putSums sets a tile's row, or adds to it.
+func putSums(c, sums []float32, add bool) {
+	if !add {
+		copy(c, sums)
+		return
+	}
+	for j := range c {
+		c[j] += sums[j]
 	}
 }
 

@@ -14,5 +14,6 @@ func main() {
 	exponentials()
 	reductions()
 	elementwise()
+	weightTiles()
 	Generate()
 }
