@@ -215,6 +215,7 @@ func multiplyGroup(l *weightLoop, nibbles bool, w, a int) {
 // of the magnitudes, and its sign. Bytes are paired within 128 bits, so that the sums of rows 0 and 1 of four, a pair of k's each, come to
 // be in one register, and those of 2 and 3 in another.
 func fp8Loop(l *weightLoop) {
+	l.prefetch = func(m Mem) { PREFETCHT0(m.Offset(4096)) }
 	for i, table := range fp8Tables() {
 		for j := range 2 {
 			VMOVDQU32(table.Offset(64*j), zmm[26+2*i+j])
