@@ -3,6 +3,7 @@ package kernel
 import (
 	"encoding/binary"
 	"fmt"
+	"unsafe"
 )
 
 // Format is how a Weight keeps its elements.
@@ -173,17 +174,17 @@ func (f Format) setGroup(p []byte, g int, q []int8, scale float32) {
 	putBF16(s, scale)
 	var whole [intGroup]int8
 	copy(whole[:], q)
-	for i := 0; i < intGroup; i += 4 {
-		four := uint32(uint8(whole[i])) | uint32(uint8(whole[i+1]))<<8 | uint32(uint8(whole[i+2]))<<16 | uint32(uint8(whole[i+3]))<<24
-		switch {
-		case f == FormatInt8:
-			binary.LittleEndian.PutUint32(to[i/4*wordBytes:], four^0x80808080)
-		case i%8 == 0:
-			binary.LittleEndian.PutUint32(to[i/8*wordBytes:], (four^0x08080808)&0x0f0f0f0f)
-		default:
-			low := binary.LittleEndian.Uint32(to[i/8*wordBytes:])
-			binary.LittleEndian.PutUint32(to[i/8*wordBytes:], low|(four^0x08080808)&0x0f0f0f0f<<4)
+	from := unsafe.Slice((*byte)(unsafe.Pointer(&whole)), intGroup)
+	for i := 0; i < intGroup; i += 8 {
+		eight := binary.LittleEndian.Uint64(from[i:])
+		if f == FormatInt8 {
+			eight ^= 0x8080808080808080
+			binary.LittleEndian.PutUint32(to[i/4*wordBytes:], uint32(eight))
+			binary.LittleEndian.PutUint32(to[(i/4+1)*wordBytes:], uint32(eight>>32))
+			continue
 		}
+		eight = (eight ^ 0x0808080808080808) & 0x0f0f0f0f0f0f0f0f
+		binary.LittleEndian.PutUint32(to[i/8*wordBytes:], uint32(eight|eight>>28)) // the second four go to the high halves
 	}
 }
 
