@@ -40,9 +40,10 @@ func (j *job) section() string {
 	line("| bits a weight | %.2f, in groups of %d |", r.BitsPerWeight, r.Group)
 	line("| bytes | %d |", r.Bytes)
 	if f := r.Figures; f != nil {
-		line("| perplexity, %d tokens | %.3f; the original's is %.3f |", f.Tokens, f.Perplexity, f.Original)
-		line("| KL to the original | %.5f nats a token |", f.KL)
-		line("| the same likeliest token | %.2f %% |", 100*f.SameTop)
+		line("| perplexity on %d tokens | %.3f; the original's is %.3f |", f.Tokens, f.Weights.Perplexity, f.Original)
+		line("| KL to the original | %.5f nats a token |", f.Weights.KL)
+		line("| the same likeliest token | %.2f %% |", 100*f.Weights.SameTop)
+		line("| KL as sprat runs it, activations in 8 bits | %.5f |", f.Run.KL)
 	}
 	return b.String()
 }

@@ -9,6 +9,7 @@ import (
 
 	"sprat/config"
 	"sprat/device"
+	"sprat/engine"
 	"sprat/kernel"
 	"sprat/model"
 	"sprat/quant"
@@ -18,9 +19,15 @@ import (
 
 // Figures say what a quantised model lost on a text.
 type Figures struct {
-	Tokens     int     `json:"tokens"`
+	Tokens   int     `json:"tokens"`
+	Original float64 `json:"original_perplexity"`
+	Weights  Loss    `json:"weights"` // the weights alone: all products in float32
+	Run      Loss    `json:"run"`     // as it is run: also activations in integers, and a context cache in bfloat16
+}
+
+// Loss is the distance of a model from its original.
+type Loss struct {
 	Perplexity float64 `json:"perplexity"`
-	Original   float64 `json:"original_perplexity"`
 	KL         float64 `json:"kl"`         // mean over the tokens of KL(original ‖ quantised), in nats
 	SameTop    float64 `json:"same_top"`   // share of the tokens before which both hold the same one for the likeliest
 	LogProb    float64 `json:"d_log_prob"` // mean |Δ log p| of the tokens
@@ -33,15 +40,15 @@ const maxLogits = 1 << 26
 const maxFigureTokens = 1 << 13
 
 // Compare runs both models over the first tokens of a text, 8,192 or as many as 2^26 logits are, in sequences of a quarter of the
-// context and at most 512. Their products are in float32, so that the difference is the weights' alone.
-func Compare(ctx context.Context, dev device.Device, original, quantised fs.FS, text []int32, progress func(what string, done, total int64)) (Figures, error) {
+// context and at most 512.
+func Compare(ctx context.Context, dev device.Inference, original, quantised fs.FS, text []int32, progress func(what string, done, total int64)) (Figures, error) {
 	var f Figures
-	a, err := load(original, dev)
+	m, err := load(original, dev)
 	if err != nil {
 		return f, fmt.Errorf("the original: %w", err)
 	}
-	vocab := a.Config.VocabSize
-	seqs := sequences(a.Config, text, min(maxFigureTokens, maxLogits/vocab))
+	vocab := m.Config.VocabSize
+	seqs := sequences(m.Config, text, min(maxFigureTokens, maxLogits/vocab))
 	if len(seqs) == 0 {
 		return f, fmt.Errorf("a text of %d tokens is too short to measure by", len(text))
 	}
@@ -49,35 +56,51 @@ func Compare(ctx context.Context, dev device.Device, original, quantised fs.FS, 
 		return f, fmt.Errorf("the text has tokens that the model's vocabulary of %d has not: tokenizer and model are of different models", vocab)
 	}
 	n := len(seqs) * (len(seqs[0]) - 1)
-	logits := make([]float32, 0, n*vocab)
-	err = eachLogits(ctx, a, seqs, func(_ int32, row []float32) {
+	done := int64(0)
+	tell := func() {
+		done++
+		progress("measuring", done, int64(3*n))
+	}
+	logits, sum := make([]float32, 0, n*vocab), 0.0
+	err = eachLogits(ctx, m, seqs, func(next int32, row []float32) {
 		logits = append(logits, row...)
-		progress("measuring", int64(len(logits)/vocab), int64(2*n))
+		sum += logSum(row) - float64(row[next])
+		tell()
 	})
 	if err != nil {
 		return f, err
 	}
-	a = nil // its memory is b's
-	b, err := load(quantised, dev)
-	if err != nil {
+	f.Tokens, f.Original = n, math.Exp(sum/float64(n))
+	beside := func(l *Loss) func(next int32, row []float32) {
+		at := 0
+		return func(next int32, row []float32) {
+			l.add(logits[at*vocab:(at+1)*vocab], row, next)
+			at++
+			tell()
+		}
+	}
+	if m, err = load(quantised, dev); err != nil {
 		return f, fmt.Errorf("the quantised model: %w", err)
 	}
-	err = eachLogits(ctx, b, seqs, func(next int32, row []float32) {
-		f.add(logits[f.Tokens*vocab:(f.Tokens+1)*vocab], row, next)
-		progress("measuring", int64(n+f.Tokens), int64(2*n))
-	})
-	f.finish()
-	return f, err
+	if err := eachLogits(ctx, m, seqs, beside(&f.Weights)); err != nil {
+		return f, err
+	}
+	if err := eachRunLogits(ctx, dev, quantised, seqs, beside(&f.Run)); err != nil {
+		return f, err
+	}
+	f.Weights.finish(n)
+	f.Run.finish(n)
+	return f, nil
 }
 
 // add counts one position, of which next is the token that follows.
-func (f *Figures) add(original, quantised []float32, next int32) {
+func (l *Loss) add(original, quantised []float32, next int32) {
 	zp, zq := logSum(original), logSum(quantised)
-	kl, topP, topQ := 0.0, 0, 0
-	for i, l := range original {
-		p := float64(l) - zp
-		kl += math.Exp(p) * (p - float64(quantised[i]) + zq)
-		if l > original[topP] {
+	topP, topQ := 0, 0
+	for i, v := range original {
+		p := float64(v) - zp
+		l.KL += math.Exp(p) * (p - float64(quantised[i]) + zq)
+		if v > original[topP] {
 			topP = i
 		}
 		if quantised[i] > quantised[topQ] {
@@ -85,21 +108,17 @@ func (f *Figures) add(original, quantised []float32, next int32) {
 		}
 	}
 	p, q := float64(original[next])-zp, float64(quantised[next])-zq
-	f.Tokens++
-	f.KL += kl
-	f.Original -= p
-	f.Perplexity -= q
-	f.LogProb += math.Abs(p - q)
+	l.Perplexity -= q
+	l.LogProb += math.Abs(p - q)
 	if topP == topQ {
-		f.SameTop++
+		l.SameTop++
 	}
 }
 
-// finish makes means of sums.
-func (f *Figures) finish() {
-	n := float64(max(f.Tokens, 1))
-	f.KL, f.SameTop, f.LogProb = f.KL/n, f.SameTop/n, f.LogProb/n
-	f.Original, f.Perplexity = math.Exp(f.Original/n), math.Exp(f.Perplexity/n)
+// finish makes means of sums over n tokens.
+func (l *Loss) finish(n int) {
+	l.KL, l.SameTop, l.LogProb = l.KL/float64(n), l.SameTop/float64(n), l.LogProb/float64(n)
+	l.Perplexity = math.Exp(l.Perplexity / float64(n))
 }
 
 // logSum is log Σ exp.
@@ -140,27 +159,73 @@ func eachLogits(ctx context.Context, m *model.Model, seqs [][]int32, visit func(
 	return nil
 }
 
+// eachRunLogits is eachLogits for the model in a directory as an engine runs it.
+func eachRunLogits(ctx context.Context, dev device.Inference, dir fs.FS, seqs [][]int32, visit func(next int32, logits []float32)) error {
+	w, files, cfg, err := open(dir)
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	n, vocab := len(seqs[0])-1, cfg.VocabSize
+	p, err := engine.Pack(cfg, dev, engine.Stored, w, n)
+	if err != nil {
+		return err
+	}
+	const rows = engine.PageSize
+	table := make([]int32, (n+rows-1)/rows)
+	step := model.Step{Contexts: []device.Context{{Rows: n, Table: table}}}
+	for i := range table {
+		table[i] = int32(i)
+	}
+	for i := range n {
+		step.Pos, step.Logits = append(step.Pos, int32(i)), append(step.Logits, int32(i))
+	}
+	pass, pages := p.NewPass(n, n), dev.NewPages(p.PagesShape(len(table), rows, device.PagesBF16))
+	logits := make([]float32, n*vocab)
+	for _, seq := range seqs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		step.IDs = seq[:n]
+		p.Run(pass, pages, step, logits)
+		for i := range n {
+			visit(seq[i+1], logits[i*vocab:(i+1)*vocab])
+		}
+	}
+	return nil
+}
+
 // load makes a model of a directory, in float32 and without its MTP modules.
 func load(dir fs.FS, dev device.Device) (*model.Model, error) {
-	cfg, err := config.LoadFS(dir)
-	if err != nil {
-		return nil, err
-	}
-	cfg.NumNextNPredictLayers = 0
-	files, err := safetensors.OpenFS(dir)
+	w, files, cfg, err := open(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer files.Close()
-	w, err := quant.Open(cfg, files)
-	if err != nil {
-		return nil, err
-	}
-	if err := model.CheckWeights(cfg, w); err != nil {
-		return nil, err
-	}
 	m := model.New(cfg, dev, model.Options{Positions: min(cfg.MaxPositionEmbeddings, maxSequence)})
 	return m, m.Load(w)
+}
+
+// open opens the weights of a directory, for a model without MTP modules. The caller closes the files.
+func open(dir fs.FS) (*quant.Weights, *safetensors.Reader, *config.Config, error) {
+	cfg, err := config.LoadFS(dir)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	cfg.NumNextNPredictLayers = 0
+	files, err := safetensors.OpenFS(dir)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	w, err := quant.Open(cfg, files)
+	if err == nil {
+		err = model.CheckWeights(cfg, w)
+	}
+	if err != nil {
+		files.Close()
+		return nil, nil, nil, err
+	}
+	return w, files, cfg, nil
 }
 
 // maxSequence bounds a sequence of a text.

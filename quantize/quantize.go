@@ -74,7 +74,7 @@ type Report struct {
 // job is a run under way.
 type job struct {
 	o      Options
-	dev    device.Device
+	dev    device.Inference
 	from   fs.FS
 	stage  string
 	cfg    *config.Config
@@ -87,7 +87,7 @@ type job struct {
 }
 
 // Run quantises the model in the directory from and puts the result at out, which must not exist or be empty.
-func Run(ctx context.Context, dev device.Device, from fs.FS, out string, o Options) (Report, error) {
+func Run(ctx context.Context, dev device.Inference, from fs.FS, out string, o Options) (Report, error) {
 	if o.Progress == nil {
 		o.Progress = func(string, int64, int64) {}
 	}

@@ -300,10 +300,10 @@ func TestFigures(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Figures.Tokens != 96 || !(r.Figures.KL > 0) || !(r.Figures.Perplexity > 1) {
+		if r.Figures.Tokens != 96 || !(r.Figures.Weights.KL > 0) || !(r.Figures.Weights.Perplexity > 1) {
 			t.Errorf("%d bits: %+v", bits, r.Figures)
 		}
-		kl[bits] = r.Figures.KL
+		kl[bits] = r.Figures.Weights.KL
 		if _, err := json.Marshal(r); err != nil {
 			t.Error(err)
 		}
@@ -314,7 +314,7 @@ func TestFigures(t *testing.T) {
 	dev := cpu.New(1)
 	defer dev.Close()
 	f, err := Compare(t.Context(), dev, os.DirFS(from), os.DirFS(from), text.Held, func(string, int64, int64) {})
-	if err != nil || f.KL != 0 || f.SameTop != 1 || f.LogProb != 0 || f.Perplexity != f.Original {
+	if err != nil || f.Weights != (Loss{f.Original, 0, 1, 0}) || !(f.Run.KL > 0) {
 		t.Errorf("a model beside itself: %+v, %v", f, err)
 	}
 	for _, ids := range [][]int32{{96, 1, 2}, {-1, 1}, {3}} {
@@ -341,7 +341,7 @@ func TestCalibrated(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		kl[calibrate] = r.Figures.KL
+		kl[calibrate] = r.Figures.Weights.KL
 		if calibrate && (r.Calibrated < 20 || r.Calibrated > r.Packed-1) { // not the head, nor the MTP module
 			t.Errorf("%d of %d tensors are calibrated", r.Calibrated, r.Packed)
 		}

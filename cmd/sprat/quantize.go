@@ -99,9 +99,9 @@ func (c *quantizeCmd) print(w io.Writer, r quantize.Report) error {
 	text += fmt.Sprintf("%-28s %s\n", "bytes", commas(r.Bytes))
 	if f := r.Figures; f != nil {
 		text += fmt.Sprintf("%-28s %s tokens\n", "text", commas(int64(f.Tokens)))
-		text += fmt.Sprintf("%-28s %.3f, the original's %.3f\n", "perplexity", f.Perplexity, f.Original)
-		text += fmt.Sprintf("%-28s %.5f nats a token\n", "KL to the original", f.KL)
-		text += fmt.Sprintf("%-28s %.2f %% of the time\n", "the same likeliest token", 100*f.SameTop)
+		text += fmt.Sprintf("%-28s %.3f, the original's %.3f\n", "perplexity", f.Weights.Perplexity, f.Original)
+		text += fmt.Sprintf("%-28s %.5f nats a token; as it runs, with activations in 8 bits, %.5f\n", "KL to the original", f.Weights.KL, f.Run.KL)
+		text += fmt.Sprintf("%-28s %.2f %% of the time; as it runs, %.2f %%\n", "the same likeliest token", 100*f.Weights.SameTop, 100*f.Run.SameTop)
 	}
 	_, err := fmt.Fprint(w, text)
 	return err

@@ -15,7 +15,7 @@ func TestQuantize(t *testing.T) {
 	out := filepath.Join(base, "q")
 	var r quantize.Report
 	decode(t, must(t, "", "quantize", "nano", out, "--bits", "4", "--json"), &r)
-	if r.Figures == nil || !(r.Figures.KL > 0 && r.Figures.KL < 0.02) || r.BitsPerWeight < 4.5 || r.BitsPerWeight > 7 {
+	if r.Figures == nil || !(r.Figures.Weights.KL > 0 && r.Figures.Run.KL < 0.02) || r.BitsPerWeight < 4.5 || r.BitsPerWeight > 7 {
 		t.Errorf("%+v, %+v", r, r.Figures)
 	}
 	var i inspection
