@@ -111,7 +111,7 @@ func bits(f device.Format) int64 {
 
 // fitsMemory says so where the weights take more than there is.
 func fitsMemory(cfg *config.Config, formats model.Formats) error {
-	free, ok := availableMemory()
+	free, ok := AvailableMemory()
 	if !ok {
 		return nil
 	}
@@ -129,8 +129,8 @@ func fitsMemory(cfg *config.Config, formats model.Formats) error {
 	return nil
 }
 
-// availableMemory is what the system could give without swapping, where it says so.
-func availableMemory() (int64, bool) {
+// AvailableMemory is what the system could give without swapping, where it says so.
+func AvailableMemory() (int64, bool) {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
 		return 0, false

@@ -39,8 +39,11 @@ type calibrator struct {
 // newCalibrator loads the model of j.
 func (j *job) newCalibrator() (*calibrator, error) {
 	c := &calibrator{dev: &listener{Device: j.dev}, params: map[string]*tensor.Param{}, layer: -1}
-	var err error
-	if c.m, err = load(j.from, c.dev); err != nil {
+	err := fits(j.cfg)
+	if err == nil {
+		c.m, err = load(j.from, c.dev)
+	}
+	if err != nil {
 		return nil, err
 	}
 	c.text = sequences(j.cfg, j.o.Text.Calibrate, maxCalibrate)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"sprat/config"
+	"sprat/cost"
 	"sprat/device"
 	"sprat/engine"
 	"sprat/kernel"
@@ -191,6 +192,15 @@ func eachRunLogits(ctx context.Context, dev device.Inference, dir fs.FS, seqs []
 		for i := range n {
 			visit(seq[i+1], logits[i*vocab:(i+1)*vocab])
 		}
+	}
+	return nil
+}
+
+// fits says so where a model in float32, without its MTP modules, takes more memory than there is.
+func fits(cfg *config.Config) error {
+	free, ok := engine.AvailableMemory()
+	if need := 4 * cost.Count(cfg).Total; ok && need > free {
+		return fmt.Errorf("the model takes %.1f GB in float32, and %.1f GB of memory are free", float64(need)/1e9, float64(free)/1e9)
 	}
 	return nil
 }

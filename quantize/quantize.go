@@ -68,7 +68,8 @@ type Report struct {
 	Packed        int      `json:"packed_tensors"`
 	Calibrated    int      `json:"calibrated_tensors"` // of the packed ones, by the text
 	Kept          int      `json:"kept_tensors"`
-	Figures       *Figures `json:"figures,omitempty"` // nil without a text
+	Figures       *Figures `json:"figures,omitempty"`      // nil without a text, and where there is NotMeasured
+	NotMeasured   string   `json:"not_measured,omitempty"` // why
 }
 
 // job is a run under way.
@@ -330,9 +331,13 @@ func (j *job) writeSmall(context.Context) error {
 	return nil
 }
 
-// measure compares with the original.
+// measure compares with the original, if there is a text, and memory for the model.
 func (j *job) measure(ctx context.Context) error {
 	if len(j.o.Text.Held) < 2 {
+		return nil
+	}
+	if err := fits(j.cfg); err != nil {
+		j.report.NotMeasured = err.Error()
 		return nil
 	}
 	f, err := Compare(ctx, j.dev, j.from, os.DirFS(j.stage), j.o.Text.Held, j.o.Progress)

@@ -103,6 +103,9 @@ func (c *quantizeCmd) print(w io.Writer, r quantize.Report) error {
 		text += fmt.Sprintf("%-28s %.5f nats a token; as it runs, with activations in 8 bits, %.5f\n", "KL to the original", f.Weights.KL, f.Run.KL)
 		text += fmt.Sprintf("%-28s %.2f %% of the time; as it runs, %.2f %%\n", "the same likeliest token", 100*f.Weights.SameTop, 100*f.Run.SameTop)
 	}
+	if r.NotMeasured != "" {
+		text += fmt.Sprintf("%-28s %s\n", "not measured", r.NotMeasured)
+	}
 	_, err := fmt.Fprint(w, text)
 	return err
 }
