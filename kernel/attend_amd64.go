@@ -82,13 +82,13 @@ func widenBlocks(dst []float32, src []uint16) int {
 	return n
 }
 
-func decodeBlocks(dst []uint16, codes []byte, scale float32) int {
-	n := len(codes) &^ 31
+func decodeBlocks(dst []uint16, codes []byte, scales []uint16) int {
+	n := len(codes) / fp8Group
 	if !useAVX512BF16 || n == 0 {
 		return 0
 	}
-	decodeE4M3AVX512(n, &dst[0], &codes[0], scale)
-	return n
+	decodeE4M3AVX512(n, &dst[0], &codes[0], &scales[0])
+	return n * fp8Group
 }
 
 // columnPanels does as many rows of ReadColumns as whole panels hold, and returns how many.

@@ -2007,30 +2007,52 @@ loop:
 	VZEROUPPER
 	RET
 
-// func decodeE4M3AVX512(n int, dst *uint16, codes *byte, scale float32)
-// Requires: AVX, AVX512BW, AVX512F, SSE
-TEXT ·decodeE4M3AVX512(SB), NOSPLIT, $0-28
-	MOVQ         n+0(FP), CX
+// func decodeE4M3AVX512(groups int, dst *uint16, codes *byte, scales *uint16)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·decodeE4M3AVX512(SB), NOSPLIT, $0-32
+	MOVQ         groups+0(FP), CX
 	MOVQ         dst+8(FP), DI
 	MOVQ         codes+16(FP), SI
-	MOVSS        scale+24(FP), X0
-	VBROADCASTSS X0, Z0
+	MOVQ         scales+24(FP), BX
 	MOVL         $0x7b800000, AX
-	VPBROADCASTD AX, Z1
+	VPBROADCASTD AX, Z31
 	MOVL         $0x87f00000, AX
-	VPBROADCASTD AX, Z2
+	VPBROADCASTD AX, Z30
+	MOVL         $0x87f087f0, AX
+	VPBROADCASTD AX, Z29
+	MOVL         $0x07800780, AX
+	VPBROADCASTD AX, Z28
 
-loop:
+group:
+	MOVWLZX      (BX), R8
+	MOVL         R8, R9
+	SHLL         $0x10, R9
+	VPBROADCASTD R9, Z27
+	MOVL         R8, R9
+	SUBL         $0x00000380, R9
+	VPBROADCASTW R9, Z26
+	CMPL         R8, $0x00007f80
+	JAE          exact0
+	VPMOVSXBW    (SI), Z0
+	VPSLLW       $0x04, Z0, Z0
+	VPANDD       Z29, Z0, Z0
+	VPTESTNMW    Z28, Z0, K1
+	VPADDW       Z26, Z0, Z0
+	VMOVDQU16    Z0, (DI)
+	KTESTD       K1, K1
+	JZ           next0
+
+exact0:
 	VPMOVSXBD (SI), Z3
 	VPSLLD    $0x14, Z3, Z3
-	VPANDD    Z2, Z3, Z3
-	VMULPS    Z1, Z3, Z3
-	VMULPS    Z0, Z3, Z3
+	VPANDD    Z30, Z3, Z3
+	VMULPS    Z31, Z3, Z3
+	VMULPS    Z27, Z3, Z3
 	VPMOVSXBD 16(SI), Z4
 	VPSLLD    $0x14, Z4, Z4
-	VPANDD    Z2, Z4, Z4
-	VMULPS    Z1, Z4, Z4
-	VMULPS    Z0, Z4, Z4
+	VPANDD    Z30, Z4, Z4
+	VMULPS    Z31, Z4, Z4
+	VMULPS    Z27, Z4, Z4
 	BYTE      $0x62
 	BYTE      $0xf2
 	BYTE      $0x5f
@@ -2038,10 +2060,106 @@ loop:
 	BYTE      $0x72
 	BYTE      $0xeb
 	VMOVDQU16 Z5, (DI)
-	ADDQ      $0x20, SI
-	ADDQ      $0x40, DI
-	SUBQ      $0x20, CX
-	JNZ       loop
+
+next0:
+	CMPL      R8, $0x00007f80
+	JAE       exact1
+	VPMOVSXBW 32(SI), Z0
+	VPSLLW    $0x04, Z0, Z0
+	VPANDD    Z29, Z0, Z0
+	VPTESTNMW Z28, Z0, K1
+	VPADDW    Z26, Z0, Z0
+	VMOVDQU16 Z0, 64(DI)
+	KTESTD    K1, K1
+	JZ        next1
+
+exact1:
+	VPMOVSXBD 32(SI), Z3
+	VPSLLD    $0x14, Z3, Z3
+	VPANDD    Z30, Z3, Z3
+	VMULPS    Z31, Z3, Z3
+	VMULPS    Z27, Z3, Z3
+	VPMOVSXBD 48(SI), Z4
+	VPSLLD    $0x14, Z4, Z4
+	VPANDD    Z30, Z4, Z4
+	VMULPS    Z31, Z4, Z4
+	VMULPS    Z27, Z4, Z4
+	BYTE      $0x62
+	BYTE      $0xf2
+	BYTE      $0x5f
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xeb
+	VMOVDQU16 Z5, 64(DI)
+
+next1:
+	CMPL      R8, $0x00007f80
+	JAE       exact2
+	VPMOVSXBW 64(SI), Z0
+	VPSLLW    $0x04, Z0, Z0
+	VPANDD    Z29, Z0, Z0
+	VPTESTNMW Z28, Z0, K1
+	VPADDW    Z26, Z0, Z0
+	VMOVDQU16 Z0, 128(DI)
+	KTESTD    K1, K1
+	JZ        next2
+
+exact2:
+	VPMOVSXBD 64(SI), Z3
+	VPSLLD    $0x14, Z3, Z3
+	VPANDD    Z30, Z3, Z3
+	VMULPS    Z31, Z3, Z3
+	VMULPS    Z27, Z3, Z3
+	VPMOVSXBD 80(SI), Z4
+	VPSLLD    $0x14, Z4, Z4
+	VPANDD    Z30, Z4, Z4
+	VMULPS    Z31, Z4, Z4
+	VMULPS    Z27, Z4, Z4
+	BYTE      $0x62
+	BYTE      $0xf2
+	BYTE      $0x5f
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xeb
+	VMOVDQU16 Z5, 128(DI)
+
+next2:
+	CMPL      R8, $0x00007f80
+	JAE       exact3
+	VPMOVSXBW 96(SI), Z0
+	VPSLLW    $0x04, Z0, Z0
+	VPANDD    Z29, Z0, Z0
+	VPTESTNMW Z28, Z0, K1
+	VPADDW    Z26, Z0, Z0
+	VMOVDQU16 Z0, 192(DI)
+	KTESTD    K1, K1
+	JZ        next3
+
+exact3:
+	VPMOVSXBD 96(SI), Z3
+	VPSLLD    $0x14, Z3, Z3
+	VPANDD    Z30, Z3, Z3
+	VMULPS    Z31, Z3, Z3
+	VMULPS    Z27, Z3, Z3
+	VPMOVSXBD 112(SI), Z4
+	VPSLLD    $0x14, Z4, Z4
+	VPANDD    Z30, Z4, Z4
+	VMULPS    Z31, Z4, Z4
+	VMULPS    Z27, Z4, Z4
+	BYTE      $0x62
+	BYTE      $0xf2
+	BYTE      $0x5f
+	BYTE      $0x48
+	BYTE      $0x72
+	BYTE      $0xeb
+	VMOVDQU16 Z5, 192(DI)
+
+next3:
+	ADDQ $0x00000080, SI
+	ADDQ $0x00000100, DI
+	ADDQ $0x02, BX
+	DECQ CX
+	JNZ  group
 	VZEROUPPER
 	RET
 

@@ -18,7 +18,7 @@ func (s *Sums) order(y []float32, i int, scale float32) {
 }
 
 func narrowBlocks(dst []uint16, src []float32) int { return 0 }
-func decodeBlocks(dst []uint16, codes []byte, scale float32) int {
+func decodeBlocks(dst []uint16, codes []byte, scales []uint16) int {
 	return 0
 }
 func widenBlocks(dst []float32, src []uint16) int { return 0 }

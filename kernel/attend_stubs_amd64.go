@@ -54,10 +54,10 @@ func narrowBF16AVX512(n int, dst *uint16, src *float32)
 //go:noescape
 func widenBF16AVX512(n int, dst *float32, src *uint16)
 
-// decodeE4M3AVX512 sets dst = scale·codes, rounded to bfloat16, for n elements, a multiple of 32 and not 0; the codes of NaN are not among them.
+// decodeE4M3AVX512 sets dst to codes times their groups' scales in bfloat16; the codes of NaN are not among them.
 //
 //go:noescape
-func decodeE4M3AVX512(n int, dst *uint16, codes *byte, scale float32)
+func decodeE4M3AVX512(groups int, dst *uint16, codes *byte, scales *uint16)
 
 // columnsBF16AVX512 writes a panel of 2 k's a word, as bfloat16, turned: k's as rows of 16 elements, ld elements apart.
 //

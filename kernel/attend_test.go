@@ -192,20 +192,29 @@ func TestNarrowWiden(t *testing.T) {
 func TestDecodeE4M3(t *testing.T) {
 	forEachImpl(t, func(t *testing.T) {
 		var codes []byte
-		for c := range 256 {
-			if c&127 != 127 {
-				codes = append(codes, byte(c))
-			}
+		scale := func(i int) float32 {
+			return []float32{1, 1.0 / 1024, float32(math.Ldexp(1, 119)), float32(math.NaN()), float32(math.Ldexp(1, -22))}[i/128%5]
 		}
-		for _, scale := range []float32{1, 1.0 / 1024, 64, 1e-30, float32(math.NaN())} {
-			for _, n := range []int{len(codes), 33, 31} {
-				dst, got := make([]uint16, n), make([]float32, n)
-				DecodeE4M3(dst, codes[len(codes)-n:], scale)
-				WidenBF16(got, dst)
-				for i, c := range codes[len(codes)-n:] {
-					if want := toBF16(float8.DecodeE4M3(c) * scale); got[i] != want && !(want != want && got[i] != got[i]) {
-						t.Fatalf("code %#x times %v is %v, want %v", c, scale, got[i], want)
-					}
+		for i := range 5 * 128 * 4 {
+			c := byte(i * 7)
+			if i/32%2 == 0 && c&0x78 == 0 { // no subnormal number among some 32
+				c |= 8
+			}
+			if c&127 == 127 {
+				c--
+			}
+			codes = append(codes, c)
+		}
+		for _, n := range []int{len(codes), 130, 127} {
+			dst, got, scales := make([]uint16, n), make([]float32, n), make([]uint16, groups(n))
+			for g := range scales {
+				scales[g] = uint16(math.Float32bits(scale(g*128)) >> 16)
+			}
+			DecodeE4M3(dst, codes[:n], scales)
+			WidenBF16(got, dst)
+			for i, c := range codes[:n] {
+				if want := float8.DecodeE4M3(c) * scale(i); got[i] != want && !(want != want && got[i] != got[i]) {
+					t.Fatalf("element %d, code %#x times %v is %v, want %v", i, c, scale(i), got[i], want)
 				}
 			}
 		}

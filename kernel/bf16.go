@@ -61,10 +61,13 @@ func WidenBF16(dst []float32, src []uint16) {
 	}
 }
 
-// DecodeE4M3 sets dst = scale·codes, rounded to bfloat16. The codes are of numbers.
-func DecodeE4M3(dst []uint16, codes []byte, scale float32) {
+// DecodeE4M3 sets dst to numbers in E4M3 times a scale, in bfloat16, for each 128 of them. Scales are powers of two, so that the results
+// are exact, or NaN; the codes are of numbers.
+func DecodeE4M3(dst []uint16, codes []byte, scales []uint16) {
 	sameLength("decoding", len(dst), len(codes))
-	for i := decodeBlocks(dst, codes, scale); i < len(codes); i++ {
-		dst[i] = uint16(math.Float32bits(toBF16(e4m3[codes[i]]*scale)) >> 16)
+	sameLength("scales", len(scales), groups(len(codes)))
+	for i := decodeBlocks(dst, codes, scales); i < len(codes); i++ {
+		scale := math.Float32frombits(uint32(scales[i/fp8Group]) << 16)
+		dst[i] = uint16(math.Float32bits(e4m3[codes[i]]*scale) >> 16)
 	}
 }

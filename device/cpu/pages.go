@@ -125,24 +125,36 @@ func quantise(codes []byte, x []float32) (scale float32) {
 	return scale
 }
 
-// widen gives a row as width() float32's.
-func (p *pages) widen(dst []float32, at int) {
+// widen gives a row as width() float32's. It may use some halvesRow() elements of scratch.
+func (p *pages) widen(dst []float32, at int, scratch []uint16) {
 	switch p.Format {
 	case device.PagesF32:
 		copy(dst[:p.width()], p.floats[at/4:])
 	case device.PagesBF16:
 		kernel.WidenBF16(dst[:p.width()], p.halves[at/2:][:p.width()])
 	case device.PagesFP8:
-		rest := p.halves[(at+p.c)/2:]
-		for g := range groups(p.C) {
-			scale := math.Float32frombits(uint32(rest[g]) << 16)
-			lo, hi := g*scaleGroup, min((g+1)*scaleGroup, p.c)
-			for i, code := range p.bytes[at+lo : at+hi] {
-				dst[lo+i] = float8.DecodeE4M3(code) * scale
-			}
-		}
-		kernel.WidenBF16(dst[p.c:p.width()], rest[groups(p.C):][:p.r])
+		p.narrow(scratch, at)
+		kernel.WidenBF16(dst[:p.width()], scratch[:p.width()])
 	}
+}
+
+// halvesRow is the length of an expanded row of bfloat16's.
+func (p *pages) halvesRow() int { return kernel.SumsWidth(p.width()) }
+
+// narrow gives a row as bfloat16's, with zeros past width().
+func (p *pages) narrow(dst []uint16, at int) {
+	switch p.Format {
+	case device.PagesF32:
+		kernel.NarrowBF16(dst[:p.width()], p.floats[at/4:][:p.width()])
+	case device.PagesBF16:
+		copy(dst[:p.width()], p.halves[at/2:])
+	case device.PagesFP8:
+		rest := p.halves[(at+p.c)/2:]
+		kernel.DecodeE4M3(dst[:p.C], p.bytes[at:at+p.C], rest[:groups(p.C)])
+		clear(dst[p.C:p.c])
+		copy(dst[p.c:p.width()], rest[groups(p.C):])
+	}
+	clear(dst[p.width():])
 }
 
 // pagesOf is what an operation's Pages are, which must have been made here.
@@ -216,26 +228,4 @@ func (d *Device) CopyPage(dst device.Pages, from, to, rows int) {
 	for layer := range p.Layers {
 		copy(p.bytes[p.at(layer, int32(to), 0):][:rows*p.row], p.bytes[p.at(layer, int32(from), 0):])
 	}
-}
-
-// halvesRow is the length of an expanded row of bfloat16's.
-func (p *pages) halvesRow() int { return kernel.SumsWidth(p.width()) }
-
-// narrow gives a row as bfloat16's, with zeros past width().
-func (p *pages) narrow(dst []uint16, at int) {
-	switch p.Format {
-	case device.PagesF32:
-		kernel.NarrowBF16(dst[:p.width()], p.floats[at/4:][:p.width()])
-	case device.PagesBF16:
-		copy(dst[:p.width()], p.halves[at/2:])
-	case device.PagesFP8:
-		rest := p.halves[(at+p.c)/2:]
-		for g := range groups(p.C) {
-			scale := math.Float32frombits(uint32(rest[g]) << 16)
-			lo, hi := g*scaleGroup, min((g+1)*scaleGroup, p.c)
-			kernel.DecodeE4M3(dst[lo:hi], p.bytes[at+lo:at+hi], scale)
-		}
-		copy(dst[p.c:p.width()], rest[groups(p.C):])
-	}
-	clear(dst[p.width():])
 }

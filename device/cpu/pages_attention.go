@@ -32,7 +32,7 @@ type pagedAttention struct {
 // pagedScratch is a worker's.
 type pagedScratch struct {
 	latents, keys, values []float32
-	halves                []uint16
+	row, halves           []uint16
 	block                 kernel.Keys
 	queries               []kernel.Queries
 	sums                  []kernel.Sums
@@ -88,6 +88,7 @@ func (j *pagedAttention) reserve() {
 	for i := range j.dev.workers {
 		w := &j.dev.workers[i].paged
 		grow(&w.latents, max(runKeys*j.p.width(), h.C*max(h.N, h.V)+max(h.C, h.N)))
+		grow(&w.row, j.p.halvesRow())
 		grow(&w.keys, runKeys*j.keyRow())
 		grow(&w.values, runKeys*j.valueRow())
 		w.block.Reserve(j.prec, runKeys, j.keyRow(), j.valueRow())
@@ -151,7 +152,7 @@ func (j *pagedAttention) block(w *pagedScratch, ws *kernel.Workspace, c device.C
 	h, p, width, stride := j.h, j.p, j.p.width(), j.keyRow()
 	for i := range n {
 		row := w.latents[i*width:][:width]
-		p.widen(row, p.of(j.layer, c.Table, first+i))
+		p.widen(row, p.of(j.layer, c.Table, first+i), w.row)
 		copy(w.keys[i*stride+h.N:][:h.R], row[p.c:])
 	}
 	ws.Gemm(kernel.NT, j.prec, kernel.Product{M: n, N: h.N, K: h.C, A: w.latents, LDA: width, Packed: &j.wUK[head], C: w.keys, LDC: stride})

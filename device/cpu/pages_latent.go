@@ -147,6 +147,7 @@ func (d *Device) reserveLatent(j *pagedLatent) {
 		switch {
 		case !kernel.KeysInPlace(j.prec):
 			grow(&w.floats, runKeys*p.width())
+			grow(&w.halves, p.halvesRow())
 			w.keys.Reserve(j.prec, runKeys, p.width(), p.C)
 		case p.Format != device.PagesBF16:
 			grow(&w.halves, (runKeys+1)*p.halvesRow())
@@ -368,7 +369,7 @@ func (j *pagedLatent) keys(w *latentScratch, unit *latentUnit) {
 			}
 		default:
 			for r := range n {
-				p.widen(w.floats[(i+r)*p.width():], at+r*p.row)
+				p.widen(w.floats[(i+r)*p.width():], at+r*p.row, w.halves)
 			}
 		}
 		i, first = i+n, 0

@@ -356,31 +356,57 @@ func widen() {
 	end()
 }
 
-// decode writes E4M3 as bfloat16. A code's bits moved into place in a float32 are the number times 2^-120, its subnormal ones among them.
+// decode writes E4M3 as bfloat16, a group of 128 with its scale, a power of two, after another. Where all of 32 codes are of normal numbers
+// and the scale is a number, the code's bits are moved into place and the exponents added. Otherwise they are moved into place in a
+// float32, which then is the number times 2^-120, a subnormal one too, and multiplied.
 func decode() {
-	begin("decodeE4M3AVX512", "func(n int, dst *uint16, codes *byte, scale float32)",
-		"sets dst = scale·codes, rounded to bfloat16, for n elements, a multiple of 32 and not 0; the codes of NaN are not among them.")
-	Load(Param("n"), RCX)
+	begin("decodeE4M3AVX512", "func(groups int, dst *uint16, codes *byte, scales *uint16)",
+		"sets dst to codes times their groups' scales in bfloat16; the codes of NaN are not among them.")
+	Load(Param("groups"), RCX)
 	Load(Param("dst"), RDI)
 	Load(Param("codes"), RSI)
-	Load(Param("scale"), X0)
-	VBROADCASTSS(X0, Z0)
-	splat(247<<23, Z1) // 2^120
-	splat(0x87f00000, Z2)
-	Label("loop")
-	for i := range 2 {
-		z := zmm[3+i]
-		VPMOVSXBD(Mem{Base: RSI, Disp: 16 * i}, z)
-		VPSLLD(Imm(20), z, z)
-		VPANDD(Z2, z, z)
-		VMULPS(Z1, z, z)
-		VMULPS(Z0, z, z)
+	Load(Param("scales"), RBX)
+	splat(247<<23, Z31) // 2^120
+	splat(0x87f00000, Z30)
+	splat(0x87f087f0, Z29)
+	splat(0x07800780, Z28)
+	Label("group")
+	MOVWLZX(Mem{Base: RBX}, R8.As32())
+	MOVL(R8.As32(), R9.As32())
+	SHLL(Imm(16), R9.As32())
+	VPBROADCASTD(R9.As32(), Z27)
+	MOVL(R8.As32(), R9.As32())
+	SUBL(U32((127-120)<<7), R9.As32())
+	VPBROADCASTW(R9.As32(), Z26)
+	for i := range 4 {
+		exact, next := fmt.Sprint("exact", i), fmt.Sprint("next", i)
+		CMPL(R8.As32(), U32(0x7f80))
+		JAE(LabelRef(exact))
+		VPMOVSXBW(Mem{Base: RSI, Disp: 32 * i}, Z0)
+		VPSLLW(Imm(4), Z0, Z0)
+		VPANDD(Z29, Z0, Z0)
+		VPTESTNMW(Z28, Z0, K1)
+		VPADDW(Z26, Z0, Z0)
+		VMOVDQU16(Z0, Mem{Base: RDI, Disp: 64 * i})
+		KTESTD(K1, K1)
+		JZ(LabelRef(next))
+		Label(exact)
+		for k := range 2 {
+			z := zmm[3+k]
+			VPMOVSXBD(Mem{Base: RSI, Disp: 32*i + 16*k}, z)
+			VPSLLD(Imm(20), z, z)
+			VPANDD(Z30, z, z)
+			VMULPS(Z31, z, z)
+			VMULPS(Z27, z, z)
+		}
+		toBF16(Z3, Z4, Z5)
+		VMOVDQU16(Z5, Mem{Base: RDI, Disp: 64 * i})
+		Label(next)
 	}
-	toBF16(Z3, Z4, Z5)
-	VMOVDQU16(Z5, Mem{Base: RDI})
-	ADDQ(Imm(32), RSI)
-	ADDQ(Imm(64), RDI)
-	SUBQ(Imm(32), RCX)
-	JNZ(LabelRef("loop"))
+	ADDQ(U32(128), RSI)
+	ADDQ(U32(256), RDI)
+	ADDQ(Imm(2), RBX)
+	DECQ(RCX)
+	JNZ(LabelRef("group"))
 	end()
 }
