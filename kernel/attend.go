@@ -11,7 +11,7 @@ import (
 //
 //	q.Reset(prec, 16, k); q.Set(0, k, x, ld)
 //	s.Reset(prec, v, nil)
-//	for each block: keys.Set…; ws.Attend(s, q, keys, scale, seen, step)
+//	for each block: keys.Pack(…), or InPlace and Place; ws.Attend(s, q, keys, scale, seen, step)
 //	s.Value(y, lane)
 //
 // A query's result depends on its own elements, on the keys that it sees and on where blocks begin, and on nothing else: neither
@@ -21,11 +21,9 @@ const (
 	BlockKeys  = 256 // the most keys of a block
 )
 
-// inPlace tells whether products of prec read keys and values as rows of bfloat16 where they lie, see Keys.
-func inPlace(prec Precision) bool { return prec == BF16 && attendsRows() }
-
-// KeysInPlace tells whether Keys of prec are given by Place, as rows of bfloat16, rather than by Pack.
-func KeysInPlace(prec Precision) bool { return inPlace(prec) }
+// KeysInPlace tells whether products of prec read keys and values as rows of bfloat16 where they lie: Keys are then given by Place, and not by
+// Pack.
+func KeysInPlace(prec Precision) bool { return prec == BF16 && attendsRows() }
 
 // Queries are up to QueryLanes queries, laid out for Attend.
 type Queries struct {
@@ -40,8 +38,8 @@ func (q *Queries) Reset(prec Precision, lanes, k int) {
 	if lanes < 1 || lanes > QueryLanes || k < 1 {
 		panic(fmt.Sprintf("kernel: %d queries of %d elements", lanes, k))
 	}
-	q.prec, q.rows, q.lanes, q.k = prec, inPlace(prec), lanes, k
-	q.data = grow(q.data, q.size()) // which Set fills, but for what lies between its calls
+	q.prec, q.rows, q.lanes, q.k = prec, KeysInPlace(prec), lanes, k
+	q.data = grow(q.data, q.size())
 	clear(q.data)
 }
 
@@ -77,18 +75,18 @@ func (q *Queries) Set(at, n int, x []float32, ld int) {
 // Keys are a block of n keys of k elements with values of v elements.
 type Keys struct {
 	prec    Precision
-	rows    bool
+	rows    bool // of bfloat16, in place
 	n, k, v int
 
 	keys, values Packed
 
-	data           []uint16 // bfloat16's
-	keyAt, valueAt [BlockKeys + 8]int
-	zero           int
+	data           []uint16
+	keyAt, valueAt [BlockKeys + 8]int // where rows begin in data
+	zero           int                // where a row of zeros does
 }
 
-// InPlace makes b a block without keys, for Place: keys of k elements with values of v elements are rows of bfloat16 in data, each
-// as long as SumsWidth of k and of v, the elements past k and v being any numbers for values and zero for keys. A row of zeros begins at zero.
+// InPlace makes b a block without keys, for Place: keys of k elements and values of v elements are rows of bfloat16 in data. In memory a row is
+// padded to RowWidth: keys by zeros, values by anything. A row of zeros begins at zero.
 func (b *Keys) InPlace(prec Precision, k, v int, data []uint16, zero int) {
 	b.prec, b.rows, b.n, b.k, b.v, b.data, b.zero = prec, true, 0, k, v, data, zero
 	b.wantRow(zero, max(k, v))
@@ -115,14 +113,14 @@ func (b *Keys) Place(key, value, ld, n int) {
 }
 
 func (b *Keys) wantRow(at, n int) {
-	if at < 0 || at+SumsWidth(n) > len(b.data) {
+	if at < 0 || at+RowWidth(n) > len(b.data) {
 		panic(fmt.Sprintf("kernel: a row of %d elements at %d of %d", n, at, len(b.data)))
 	}
 }
 
 // Pack sets keys [n, k] and values [n, v], rows ldk and ldv elements apart. It is for precisions whose keys are not taken in place.
 func (b *Keys) Pack(prec Precision, n, k, v int, keys []float32, ldk int, values []float32, ldv int) {
-	if n < 0 || n > BlockKeys || inPlace(prec) {
+	if n < 0 || n > BlockKeys || KeysInPlace(prec) {
 		panic(fmt.Sprintf("kernel: %d keys of precision %d to pack", n, prec))
 	}
 	b.prec, b.rows, b.n, b.k, b.v = prec, false, n, k, v
@@ -132,7 +130,7 @@ func (b *Keys) Pack(prec Precision, n, k, v int, keys []float32, ldk int, values
 
 // Reserve makes space, so that Pack of as many keys allocates nothing.
 func (b *Keys) Reserve(prec Precision, n, k, v int) {
-	if !inPlace(prec) {
+	if !KeysInPlace(prec) {
 		b.keys.Reserve(prec, n, k)
 		b.values.Reserve(prec, v, n)
 	}
@@ -143,25 +141,25 @@ type Sums struct {
 	v, width int
 	lanes    int                 // in use
 	begun    bool                // o has been written
-	rows     bool                // in the order of the fast path
+	rows     bool                // of keys in place
 	top, sum [QueryLanes]float32 // the largest score, and Σ e^(score - top)
-	o        []float32           // [QueryLanes][width] Σ e^(score - top)·value, in an order of its own: see order
+	o        []float32           // [QueryLanes][width] Σ e^(score - top)·value; for rows in the order of the fast path, see order
 }
 
-// SumsWidth is the elements that Sums need for each query with values of v elements.
-func SumsWidth(v int) int { return roundUp(v, 32) }
+// RowWidth is the length of a row of n elements in memory: of Keys in place, and of Sums.
+func RowWidth(n int) int { return roundUp(n, 32) }
 
 // noTop is the top of no scores: finite, so that differences from it are numbers.
 const noTop = -math.MaxFloat32
 
-// Reset makes s the sums of no keys, in space o of QueryLanes·SumsWidth(v) elements; nil is space of its own.
+// Reset makes s the sums of no keys, in space o of QueryLanes·RowWidth(v) elements; nil is space of its own.
 func (s *Sums) Reset(prec Precision, v int, o []float32) {
-	s.v, s.width, s.lanes, s.rows = v, SumsWidth(v), 0, inPlace(prec)
+	s.v, s.width, s.lanes, s.rows = v, RowWidth(v), 0, KeysInPlace(prec)
 	if o == nil {
 		o = grow(s.o, QueryLanes*s.width)
 	}
 	s.o = o[:QueryLanes*s.width]
-	if s.begun = !s.rows; s.begun {
+	if s.begun = !s.rows; s.begun { // otherwise the first block writes all of it
 		clear(s.o)
 	}
 	clear(s.sum[:])

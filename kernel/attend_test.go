@@ -32,7 +32,7 @@ func (a attention) block(b *Keys, lo, hi int) {
 		b.Pack(a.prec, hi-lo, a.k, a.v, a.keys[lo*a.k:], a.k, a.values[lo*a.v:], a.v)
 		return
 	}
-	row := SumsWidth(max(a.k, a.v))
+	row := RowWidth(max(a.k, a.v))
 	data := make([]uint16, (2*BlockKeys+2)*row)
 	for i := range data[row:] {
 		data[row+i] = 0x7fc0

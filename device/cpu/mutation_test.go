@@ -137,6 +137,58 @@ func (d topless) Attention(o, lse, top, q, kv, kR tensor.Mat, starts []int32, h 
 	}
 }
 
+// shortsighted leaves each row without its own token, in the absorbed form.
+type shortsighted struct{ *Device }
+
+func (d shortsighted) PagedLatentAttention(oC, qC, q tensor.Mat, p device.Pages, layer int, contexts []device.Context, h device.Heads) {
+	d.Device.PagedLatentAttention(oC, qC, q, p, layer, shifted(contexts), h)
+}
+
+// shifted moves contexts that have a past one token back.
+func shifted(contexts []device.Context) []device.Context {
+	var moved []device.Context
+	for _, c := range contexts {
+		c.Past = max(0, c.Past-1)
+		moved = append(moved, c)
+	}
+	return moved
+}
+
+// unmasked lets rows in the explicit form see the next token.
+type unmasked struct{ *Device }
+
+func (d unmasked) PagedAttention(o, q tensor.Mat, p device.Pages, layer int, wUK, wUV device.Weight, contexts []device.Context, h device.Heads) {
+	var moved []device.Context
+	for _, c := range contexts {
+		if c.Rows > 1 {
+			c.Rows, c.Past = c.Rows-1, c.Past+1
+		}
+		moved = append(moved, c)
+	}
+	d.Device.PagedAttention(o, q, p, layer, wUK, wUV, moved, h)
+}
+
+// mistaken has all contexts in one step read the pages of the first.
+type mistaken struct{ *Device }
+
+func (d mistaken) PagedLatentAttention(oC, qC, q tensor.Mat, p device.Pages, layer int, contexts []device.Context, h device.Heads) {
+	var all []device.Context
+	for _, c := range contexts {
+		c.Table = contexts[0].Table
+		c.Past = min(c.Past, len(c.Table)*16-c.Rows)
+		all = append(all, c)
+	}
+	d.Device.PagedLatentAttention(oC, qC, q, p, layer, all, h)
+}
+
+// shallow copies pages of the first layer alone.
+type shallow struct{ *Device }
+
+func (d shallow) CopyPage(p device.Pages, from, to, rows int) {
+	own := p.(*pages)
+	copy(own.bytes[own.at(0, int32(to), 0):][:rows*own.row], own.bytes[own.at(0, int32(from), 0):])
+}
+
 func TestSuiteSeesErrors(t *testing.T) {
 	d := New(2)
 	defer d.Close()
@@ -156,6 +208,11 @@ func TestSuiteSeesErrors(t *testing.T) {
 		{forgetful{d}, "small Muon wide", "w"},
 		{undecayed{d}, "small Muon tall", "w"},
 		{topless{d}, "small Attention", "top"},
+		{shortsighted{d}, "small Paged absorbed", "oC"},
+		{shortsighted{d}, "pages against the equation", "o"},
+		{unmasked{d}, "small Paged explicit", "o"},
+		{mistaken{d}, "contexts together", "o"},
+		{shallow{d}, "copied pages", "o"},
 	} {
 		if err := devicetest.Check(d, c.check); err != nil {
 			t.Errorf("%s without an error: %v", c.check, err)

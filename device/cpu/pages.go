@@ -139,7 +139,7 @@ func (p *pages) widen(dst []float32, at int, scratch []uint16) {
 }
 
 // halvesRow is the length of an expanded row of bfloat16's.
-func (p *pages) halvesRow() int { return kernel.SumsWidth(p.width()) }
+func (p *pages) halvesRow() int { return kernel.RowWidth(p.width()) }
 
 // narrow gives a row as bfloat16's, with zeros past width().
 func (p *pages) narrow(dst []uint16, at int) {
@@ -205,7 +205,7 @@ func (d *Device) StoreLatents(dst device.Pages, layer int, cKV, kR tensor.Mat, c
 	}
 	*j = storeJob{spanOf(rows, p.C+p.R), p, layer, view(cKV), view(kR), contexts}
 	d.pool.Run(j, j.parts())
-	j.contexts = nil
+	*j = storeJob{} // let go of the memory
 }
 
 // Do stores one part's rows.

@@ -54,14 +54,16 @@ func (d *Device) PagedAttention(o, q tensor.Mat, src device.Pages, layer int, wU
 	j.dev, j.h, j.prec, j.p, j.layer, j.o, j.q, j.contexts = d, h, precision(h.Precision.Core()), p, layer, view(o), view(q), contexts
 	j.cut()
 	j.reserve()
-	j.weights = packWeightsJob{j, uk, uv}
-	d.pool.Run(&j.weights, h.H)
-	d.pool.Run(j, len(j.parts))
-	j.weights, j.contexts = packWeightsJob{}, nil
+	if len(j.parts) > 0 {
+		j.weights = packWeightsJob{j, uk, uv}
+		d.pool.Run(&j.weights, h.H)
+		d.pool.Run(j, len(j.parts))
+	}
+	j.weights, j.contexts, j.p, j.o, j.q = packWeightsJob{}, nil, nil, matrix{}, matrix{} // let go of the memory
 }
 
-// cut cuts the contexts into parts, at least one for each worker if there are rows. The rows of a part are whole groups of queries, if it isn't
-// the last.
+// cut cuts the contexts into parts, one for each worker at least where there are rows enough. All parts of a context but the last are
+// whole groups of queries.
 func (j *pagedAttention) cut() {
 	j.parts = j.parts[:0]
 	for i, c := range j.contexts {
@@ -93,7 +95,7 @@ func (j *pagedAttention) reserve() {
 		grow(&w.values, runKeys*j.valueRow())
 		w.block.Reserve(j.prec, runKeys, j.keyRow(), j.valueRow())
 		if kernel.KeysInPlace(j.prec) {
-			grow(&w.halves, runKeys*(kernel.SumsWidth(j.keyRow())+kernel.SumsWidth(j.valueRow()))+kernel.SumsWidth(max(j.keyRow(), j.valueRow())))
+			grow(&w.halves, runKeys*(kernel.RowWidth(j.keyRow())+kernel.RowWidth(j.valueRow()))+kernel.RowWidth(max(j.keyRow(), j.valueRow())))
 		}
 		for len(w.queries) < groups {
 			w.queries = append(w.queries, kernel.Queries{})
@@ -161,7 +163,7 @@ func (j *pagedAttention) block(w *pagedScratch, ws *kernel.Workspace, c device.C
 		w.block.Pack(j.prec, n, stride, h.V, w.keys, stride, w.values, h.V)
 		return
 	}
-	keyRow, valueRow := kernel.SumsWidth(stride), kernel.SumsWidth(h.V)
+	keyRow, valueRow := kernel.RowWidth(stride), kernel.RowWidth(h.V)
 	values := runKeys * keyRow
 	zero := values + runKeys*valueRow
 	clear(w.halves[zero:])

@@ -109,6 +109,7 @@ func (d *Device) PagedLatentAttention(oC, qC, q tensor.Mat, src device.Pages, la
 	}
 	j.round()
 	clear(j.contexts)
+	j.p, j.oC, j.qC, j.q = nil, matrix{}, matrix{}, matrix{} // let go of the memory
 }
 
 // group sets how many heads go together.
@@ -122,7 +123,7 @@ func (j *pagedLatent) sumsOf(position int) int {
 	if runs == 1 {
 		return 0
 	}
-	return runs * j.groups * kernel.QueryLanes * kernel.SumsWidth(j.h.C)
+	return runs * j.groups * kernel.QueryLanes * kernel.RowWidth(j.h.C)
 }
 
 // fits is how many of c's rows have sums that fit the space, and what they take.
@@ -143,7 +144,7 @@ func (d *Device) reserveLatent(j *pagedLatent) {
 		w := &d.workers[i].latent
 		w.packed = [2]int{-1, -1}
 		w.queries.Reset(j.prec, kernel.QueryLanes, p.width())
-		grow(&w.space, kernel.QueryLanes*kernel.SumsWidth(p.C))
+		grow(&w.space, kernel.QueryLanes*kernel.RowWidth(p.C))
 		switch {
 		case !kernel.KeysInPlace(j.prec):
 			grow(&w.floats, runKeys*p.width())
@@ -280,7 +281,7 @@ func (j *pagedLatent) fill() {
 		at += (c.Past + c.Rows + runKeys - 1) / runKeys
 	}
 	extend(&j.sums, sums)
-	extend(&j.space, sums*kernel.QueryLanes*kernel.SumsWidth(j.h.C))
+	extend(&j.space, sums*kernel.QueryLanes*kernel.RowWidth(j.h.C))
 }
 
 // extend is grow for what grows with every token: it makes space beforehand.
@@ -333,11 +334,10 @@ func (j *pagedLatent) attend(w *latentScratch, ws *kernel.Workspace, row *latent
 // queries packs a group of heads of row t, if they aren't packed already: [qC | q_rope], as the pages' rows have them.
 func (j *pagedLatent) queries(w *latentScratch, t, group int) {
 	h, first, q := j.h, group*j.lanes, &w.queries
-	if packed := [2]int{t, group}; w.packed == packed {
+	if w.packed == [2]int{t, group} {
 		return
-	} else {
-		w.packed = packed
 	}
+	w.packed = [2]int{t, group}
 	q.Reset(j.prec, min(j.lanes, h.H-first), j.p.width())
 	q.Set(0, h.C, j.qC.row(t)[first*h.C:], h.C)
 	if h.R > 0 {
