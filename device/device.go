@@ -90,7 +90,8 @@ type MuonStep struct {
 	Precision                 Precision    // of its products
 }
 
-// Device is the set of operations. One goroutine uses a Device at a time.
+// Device is the set of operations. One goroutine uses a Device at a time; only Read may run beside an operation, one that doesn't write
+// what it reads.
 type Device interface {
 	// Alloc returns zeroed memory; it lives as long as something refers to it.
 	Alloc(rows, cols int, t tensor.DType) tensor.Mat

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -73,7 +74,7 @@ type piece struct {
 	uv        device.Weight
 }
 
-// PackedSource is where Pack reads from.
+// PackedSource is where Pack reads from, several tensors at once.
 type PackedSource interface {
 	ReadFloat32(name string, dst []float32) error
 	// Values is the tensor as it is stored: quantised where it is, otherwise as float32.
@@ -207,40 +208,60 @@ func (p *Packed) Fill(w PackedSource) error {
 		}
 		p.dev.Upload(param.W, values)
 	}
-	for _, x := range p.pieces {
-		if err := p.fill(x, w); err != nil {
-			return err
-		}
-	}
-	return nil
+	return p.fillPieces(w)
 }
 
-func (p *Packed) fill(x piece, w PackedSource) error {
-	if x.heads {
-		return p.fillHeads(x, w)
+// fillPieces fills as fast as tensors arrive, which several goroutines read.
+func (p *Packed) fillPieces(w PackedSource) error {
+	type filling struct {
+		piece
+		v   device.Values
+		err error
 	}
+	wanted, ready := make(chan piece, len(p.pieces)), make(chan filling)
+	for _, x := range p.pieces {
+		wanted <- x
+	}
+	close(wanted)
+	for range runtime.GOMAXPROCS(0) {
+		go func() {
+			for x := range wanted {
+				v, err := p.read(x, w)
+				ready <- filling{x, v, err}
+			}
+		}()
+	}
+	var err error
+	for range p.pieces {
+		switch x := <-ready; {
+		case err != nil: // wait for the rest
+		case x.err != nil:
+			err = x.err
+		case x.heads:
+			p.fillHeads(x.piece, x.v)
+		default:
+			p.dev.FillWeight(x.w, x.part, x.row, x.v)
+		}
+	}
+	return err
+}
+
+// read is a piece's numbers: as they are stored if that is the format of its weight.
+func (p *Packed) read(x piece, w PackedSource) (device.Values, error) {
 	v, err := w.Values(x.name)
-	if err == nil && v.F32 == nil && p.formats(x.name) != x.w.Format() { // it shares a weight with tensors in another format
+	if err == nil && v.F32 == nil && (x.heads || p.formats(x.name) != x.w.Format()) {
 		v = device.Values{Rows: v.Rows, Cols: v.Cols, F32: make([]float32, v.Rows*v.Cols)}
 		err = w.ReadFloat32(x.name, v.F32)
 	}
-	if err != nil {
-		return err
-	}
-	p.dev.FillWeight(x.w, x.part, x.row, v)
-	return nil
+	return v, err
 }
 
 // fillHeads parts kv_b_proj into W_UK, turned, and W_UV. Each is rounded for the axis that it is contracted over.
-func (p *Packed) fillHeads(x piece, w PackedSource) error {
+func (p *Packed) fillHeads(x piece, both device.Values) {
 	h := p.heads
-	both := make([]float32, h.H*(h.N+h.V)*h.C)
-	if err := w.ReadFloat32(x.name, both); err != nil {
-		return err
-	}
 	turned := make([]float32, h.C*h.N)
 	for i := range h.H {
-		uk := both[i*(h.N+h.V)*h.C:]
+		uk := both.F32[i*(h.N+h.V)*h.C:]
 		for n := range h.N {
 			for c := range h.C {
 				turned[c*h.N+n] = uk[n*h.C+c]
@@ -249,7 +270,6 @@ func (p *Packed) fillHeads(x piece, w PackedSource) error {
 		p.dev.FillWeight(x.w, i, 0, device.Values{Rows: h.C, Cols: h.N, F32: turned})
 		p.dev.FillWeight(x.uv, i, 0, device.Values{Rows: h.V, Cols: h.C, F32: uk[h.N*h.C:][:h.V*h.C]})
 	}
-	return nil
 }
 
 // Bytes is the memory of the weights.
