@@ -73,6 +73,7 @@ type Inference interface {
 	NewWeight(parts, n, k int, f Format) Weight
 	// FillWeight sets rows [row, row+v.Rows) of a part. Numbers are rounded to nearest; for the integer formats each group gets the
 	// scale, of those near the ordinary one, with the least squared error.
+	// Several goroutines may fill different rows at once.
 	FillWeight(w Weight, part, row int, v Values)
 	// ReadWeight is FillWeight's inverse: the numbers [rows, k] that the products see.
 	ReadWeight(dst []float32, w Weight, part, row, rows int)

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"encoding/binary"
 	"fmt"
 	"unsafe"
 )
@@ -172,19 +171,23 @@ func (w *Weight) mustBeInt() {
 func (f Format) setGroup(p []byte, g int, q []int8, scale float32) {
 	to, s := f.group(p, g)
 	putBF16(s, scale)
-	var whole [intGroup]int8
-	copy(whole[:], q)
-	from := unsafe.Slice((*byte)(unsafe.Pointer(&whole)), intGroup)
-	for i := 0; i < intGroup; i += 8 {
-		eight := binary.LittleEndian.Uint64(from[i:])
-		if f == FormatInt8 {
-			eight ^= 0x8080808080808080
-			binary.LittleEndian.PutUint32(to[i/4*wordBytes:], uint32(eight))
-			binary.LittleEndian.PutUint32(to[(i/4+1)*wordBytes:], uint32(eight>>32))
-			continue
+	if len(q) < intGroup {
+		var whole [intGroup]int8
+		copy(whole[:], q)
+		q = whole[:]
+	}
+	words := (*[intGroup / 4]uint32)(unsafe.Pointer(unsafe.SliceData(q)))
+	to = to[:f.groupBytes()-wordBytes+4]
+	at := unsafe.Pointer(unsafe.SliceData(to))
+	if f == FormatInt8 {
+		for i, four := range words {
+			*(*uint32)(unsafe.Add(at, i*wordBytes)) = four ^ 0x80808080
 		}
-		eight = (eight ^ 0x0808080808080808) & 0x0f0f0f0f0f0f0f0f
-		binary.LittleEndian.PutUint32(to[i/8*wordBytes:], uint32(eight|eight>>28)) // the second four go to the high halves
+		return
+	}
+	for i := range intGroup / 8 {
+		const eights, halves = 0x08080808, 0x0f0f0f0f
+		*(*uint32)(unsafe.Add(at, i*wordBytes)) = (words[2*i]^eights)&halves | (words[2*i+1]^eights)&halves<<4
 	}
 }
 

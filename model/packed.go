@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -211,39 +212,44 @@ func (p *Packed) Fill(w PackedSource) error {
 	return p.fillPieces(w)
 }
 
-// fillPieces fills as fast as tensors arrive, which several goroutines read.
+// fillPieces reads tensors and lays them out on all cores, each as it comes.
 func (p *Packed) fillPieces(w PackedSource) error {
-	type filling struct {
-		piece
-		v   device.Values
-		err error
-	}
-	wanted, ready := make(chan piece, len(p.pieces)), make(chan filling)
+	pieces := make(chan piece, len(p.pieces))
 	for _, x := range p.pieces {
-		wanted <- x
+		pieces <- x
 	}
-	close(wanted)
-	for range runtime.GOMAXPROCS(0) {
+	close(pieces)
+	workers := runtime.GOMAXPROCS(0)
+	errs := make(chan error, workers)
+	for range workers {
 		go func() {
-			for x := range wanted {
-				v, err := p.read(x, w)
-				ready <- filling{x, v, err}
+			var err error
+			for x := range pieces {
+				if err == nil {
+					err = p.fill(x, w)
+				}
 			}
+			errs <- err
 		}()
 	}
-	var err error
-	for range p.pieces {
-		switch x := <-ready; {
-		case err != nil: // wait for the rest
-		case x.err != nil:
-			err = x.err
-		case x.heads:
-			p.fillHeads(x.piece, x.v)
-		default:
-			p.dev.FillWeight(x.w, x.part, x.row, x.v)
-		}
+	var all error
+	for range workers {
+		all = cmp.Or(all, <-errs)
 	}
-	return err
+	return all
+}
+
+func (p *Packed) fill(x piece, w PackedSource) error {
+	v, err := p.read(x, w)
+	switch {
+	case err != nil:
+		return err
+	case x.heads:
+		p.fillHeads(x, v)
+	default:
+		p.dev.FillWeight(x.w, x.part, x.row, v)
+	}
+	return nil
 }
 
 // read is a piece's numbers: as they are stored if that is the format of its weight.

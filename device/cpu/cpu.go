@@ -88,7 +88,6 @@ type jobs struct {
 	adamW         adamWJob
 	mix           mixJob
 	muon          muonJob
-	fill          fillJob
 	readWeight    readWeightJob
 	lookUp        lookUpJob
 	rows          rowsJob

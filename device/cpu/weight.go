@@ -75,10 +75,18 @@ func (d *Device) FillWeight(w device.Weight, part, row int, v device.Values) {
 	if v.Rows*v.Cols == 0 {
 		return
 	}
-	j := &d.jobs.fill
-	*j = fillJob{panelSpan(row, v.Rows), our, part, row, v}
-	d.pool.Run(j, j.parts())
-	*j = fillJob{}
+	k := v.Cols
+	for i := range v.Rows {
+		switch to := row + i; {
+		case v.F32 != nil:
+			our.SetRow(part, to, v.F32[i*k:(i+1)*k])
+		case v.Int != nil:
+			our.SetInts(part, to, v.Int[i*k:(i+1)*k], v.Scale[i*groups:(i+1)*groups])
+		default:
+			at := i / device.BlockSize * blocks
+			our.SetE4M3(part, to, v.E4M3[i*k:(i+1)*k], v.Scale[at:at+blocks])
+		}
+	}
 }
 
 // wantRows panics unless the weight has the rows.
@@ -94,35 +102,10 @@ const panelRows = 16
 // panelSpan splits rows from row on so that parts are whole panels.
 func panelSpan(row, rows int) span { return span{row%panelRows + rows, panelRows} }
 
-type fillJob struct {
-	span      // of the rows from the first one's panel on
-	w         *weight
-	part, row int
-	v         device.Values
-}
-
 // rowsOf are the rows of a part, counted from the first that is filled.
 func rowsOf(s span, row, part int) (lo, hi int) {
 	lo, hi = s.of(part)
 	return max(0, lo-row%panelRows), hi - row%panelRows
-}
-
-// Do fills one panel.
-func (j *fillJob) Do(_, part int) {
-	k := j.v.Cols
-	groups, blocks := (k+device.GroupSize-1)/device.GroupSize, float8.Blocks(k)
-	lo, hi := rowsOf(j.span, j.row, part)
-	for i := lo; i < hi; i++ {
-		switch to := j.row + i; {
-		case j.v.F32 != nil:
-			j.w.SetRow(j.part, to, j.v.F32[i*k:(i+1)*k])
-		case j.v.Int != nil:
-			j.w.SetInts(j.part, to, j.v.Int[i*k:(i+1)*k], j.v.Scale[i*groups:(i+1)*groups])
-		default:
-			at := i / device.BlockSize * blocks
-			j.w.SetE4M3(j.part, to, j.v.E4M3[i*k:(i+1)*k], j.v.Scale[at:at+blocks])
-		}
-	}
 }
 
 // ReadWeight implements device.Inference.
