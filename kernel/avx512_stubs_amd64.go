@@ -519,3 +519,8 @@ func roundRowAVX512(n int, to *byte, x *float32)
 //
 //go:noescape
 func fmaLoopAVX512(rounds int)
+
+// int8LoopAVX512 does 24 independent multiply-adds of 64 bytes in each round.
+//
+//go:noescape
+func int8LoopAVX512(rounds int)

@@ -8,6 +8,13 @@ func FMAPeak(d time.Duration) float64 {
 	return best(d, func() float64 { return float64(fmaLoop(rounds)) })
 }
 
+// Int8Peak measures the multiply-adds of bytes into int32 of one core, a multiply-add being two operations, in operations/s; 0 where
+// the processor has no instruction for groups of them.
+func Int8Peak(d time.Duration) float64 {
+	const rounds = 1 << 16
+	return best(d, func() float64 { return float64(int8Loop(rounds)) })
+}
+
 // FMAPeakOf is FMAPeak summed over so many cores, all measured at once.
 func FMAPeakOf(cores int, d time.Duration) float64 {
 	rates := make(chan float64)

@@ -14,6 +14,15 @@ func fmaLoop(rounds int) int {
 	return fmaLoopPortable(rounds)
 }
 
+// int8Loop returns 0 where the processor has no instruction for it.
+func int8Loop(rounds int) int {
+	if !useAVX512VNNI {
+		return 0
+	}
+	int8LoopAVX512(rounds)
+	return rounds * 24 * 64 * 2
+}
+
 func readAll(buf []float32) {
 	n := whole(len(buf), 64)
 	if n > 0 {

@@ -52,6 +52,7 @@ func (c *benchKernelsCmd) Run(e *env) error {
 	b.ceilings()
 	b.square(c.Threads)
 	b.skinny()
+	b.weights(c.Threads)
 	b.attention(c.Threads)
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(r)

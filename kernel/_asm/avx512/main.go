@@ -40,7 +40,8 @@ func main() {
 	vectors()
 	eights()
 	weightTiles()
-	fmaLoop()
+	peakLoop("fmaLoopAVX512", "16 elements", func(x, acc VecVirtual) { VFMADD231PS(x, x, acc) })
+	peakLoop("int8LoopAVX512", "64 bytes", func(x, acc VecVirtual) { VPDPBUSD(x, x, acc) })
 	Generate()
 }
 
@@ -202,12 +203,12 @@ func rowPacked() {
 	RET()
 }
 
-// fmaLoop does nothing but what it measures.
-func fmaLoop() {
+// peakLoop does nothing but what it measures.
+func peakLoop(name, of string, multiply func(x, acc VecVirtual)) {
 	const chains = 24
-	TEXT("fmaLoopAVX512", NOSPLIT, "func(rounds int)")
+	TEXT(name, NOSPLIT, "func(rounds int)")
 	Pragma("noescape")
-	Doc(fmt.Sprintf("fmaLoopAVX512 does %d independent multiply-adds of 16 elements in each round.", chains))
+	Doc(fmt.Sprintf("%s does %d independent multiply-adds of %s in each round.", name, chains, of))
 	n := Load(Param("rounds"), GP64())
 	x := ZMM()
 	VPXORD(x, x, x)
@@ -218,7 +219,7 @@ func fmaLoop() {
 	}
 	Label("loop")
 	for _, v := range acc {
-		VFMADD231PS(x, x, v)
+		multiply(x, v)
 	}
 	DECQ(n)
 	JNZ(LabelRef("loop"))
