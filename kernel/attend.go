@@ -39,18 +39,23 @@ func (q *Queries) Reset(prec Precision, lanes, k int) {
 		panic(fmt.Sprintf("kernel: %d queries of %d elements", lanes, k))
 	}
 	q.prec, q.rows, q.lanes, q.k = prec, KeysInPlace(prec), lanes, k
-	q.data = grow(q.data, q.size())
-	clear(q.data)
+	space := QueryLanes * k
+	if q.rows {
+		space = 3 * q.half() // a half of the lanes has the words of all as scratch
+	}
+	q.data = grow(q.data, space) // whatever the number of lanes, so that it grows once
+	clear(q.data[:q.size()])
 }
 
+// size is what Set fills, and what of it stays.
 func (q *Queries) size() int {
 	switch {
 	case !q.rows:
 		return q.lanes * q.k
 	case q.lanes <= QueryLanes/2:
-		return q.half() + roundUp(q.k, 32)/2*QueryLanes
+		return q.half()
 	}
-	return roundUp(q.k, 32) / 2 * QueryLanes
+	return 2 * q.half()
 }
 
 // half is what half of the lanes need, in quads.

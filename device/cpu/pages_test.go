@@ -67,3 +67,27 @@ func TestPagesError(t *testing.T) {
 		}
 	}
 }
+
+// TestDecodingAllocatesNothing: a step that goes on finds its space, whichever worker takes a part, also where a run of keys begins.
+func TestDecodingAllocatesNothing(t *testing.T) {
+	d := New(2)
+	defer d.Close()
+	h := device.Heads{H: 16, N: 8, R: 8, V: 8, C: 32, Scale: 0.1, Precision: device.BF16}
+	p := d.NewPages(device.PagesShape{Layers: 1, Pages: 16, Rows: 64, C: h.C, R: h.R})
+	contexts := []device.Context{{Rows: 1, Past: 600, Table: tableFrom(0, 16)}}
+	oC, qC, q := noise(d, 1, h.H*h.C), noise(d, 1, h.H*h.C), noise(d, 1, h.H*(h.N+h.R))
+	step := func() {
+		d.PagedLatentAttention(oC, qC, q, p, 0, contexts, h)
+		contexts[0].Past++
+	}
+	contexts[0].Past = 40
+	step() // in halves
+	contexts[0].Past = 900
+	step()
+	for _, past := range []int{40, 600, 740} {
+		contexts[0].Past = past
+		if n := testing.AllocsPerRun(60, step); n != 0 {
+			t.Errorf("%v allocations in a step after %d tokens", n, past)
+		}
+	}
+}
