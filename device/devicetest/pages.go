@@ -38,7 +38,7 @@ type talk struct {
 func newTalk(d device.Inference, rng *rand.Rand, n int, h device.Heads) talk {
 	t := talk{h: h, q: random(d, rng, n, h.H*(h.N+h.R)), qC: f32(d, n, h.H*h.C), wkvb: noise(rng, h.H*(h.N+h.V)*h.C),
 		flat: noise(rng, n*(h.C+h.R))}
-	d.AbsorbQuery(t.qC, t.q, f32(d, h.H*(h.N+h.V), h.C, t.wkvb...), h)
+	write(d, t.qC, refAbsorbQuery(read(d, t.q), t.wkvb, h))
 	all := f32(d, n, h.C+h.R, t.flat...)
 	t.cKV, t.kR = all.ColSlice(0, h.C), all.ColSlice(h.C, h.C+h.R)
 	t.wUK, t.wUV = halves(d, t.wkvb, h)
@@ -317,23 +317,21 @@ func pagedForms(dev device.Device) error {
 		c := pagedCase{format: device.PagesF32}
 		p, table := c.pages(d, h, 5, 64), []int32{3, 1, 2, 0, 4}
 		explicit := t.step(d, "explicit", p, table, 0, n)
-		oC := f32(d, n, h.H*h.C, t.step(d, "absorbed", p, table, 0, n)...)
-		o, wkvb := f32(d, n, h.H*h.V), f32(d, h.H*(h.N+h.V), h.C, t.wkvb...)
-		d.AbsorbValue(o, oC, wkvb, h)
+		oC := t.step(d, "absorbed", p, table, 0, n)
 		tolerance := 2 * usual
 		if prec == device.BF16 {
 			tolerance = rounded
 		}
-		if err := near("absorbed o", read(d, o), explicit, tolerance, 0); err != nil {
+		if err := near("absorbed o", refAbsorbValue(oC, t.wkvb, h), explicit, tolerance, 0); err != nil {
 			return err
 		}
 		latents, contiguous := f32(d, n, h.C+h.R, t.flat...), f32(d, n, h.H*h.C)
 		d.LatentAttention(contiguous, t.qC, t.q, latents, 0, h)
-		if err := near("oC", read(d, oC), read(d, contiguous), tolerance, 0); err != nil {
+		if err := near("oC", oC, read(d, contiguous), tolerance, 0); err != nil {
 			return err
 		}
-		kv, lse := f32(d, n, h.H*(h.N+h.V)), f32(d, n, h.H)
-		d.Linear(kv, latents.ColSlice(0, h.C), wkvb, prec, false)
+		kv, o, lse := f32(d, n, h.H*(h.N+h.V)), f32(d, n, h.H*h.V), f32(d, n, h.H)
+		d.Linear(kv, latents.ColSlice(0, h.C), f32(d, h.H*(h.N+h.V), h.C, t.wkvb...), prec, false)
 		d.Attention(o, lse, tensor.Mat{}, t.q, kv, latents.ColSlice(h.C, h.C+h.R), []int32{0, n}, h)
 		if err := near("explicit o", explicit, read(d, o), tolerance, 0); err != nil {
 			return err
