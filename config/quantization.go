@@ -33,6 +33,7 @@ type ConfigGroup struct {
 	// is every one of them. A name goes before an expression, and that before Linear.
 	Targets []string `json:"targets"`
 	Weights Packing  `json:"weights"`
+	Format  string   `json:"format,omitempty"` // pack-quantized: the config's own says so too, but vLLM asks for it here
 }
 
 // Packing is how a weight is stored in pack-quantized form.
@@ -110,7 +111,7 @@ func parseGroups(value json.RawMessage) (map[string]ConfigGroup, error) {
 			return nil, err
 		}
 		delete(members, "weights")
-		constants := map[string]any{"input_activations": nil, "output_activations": nil, "format": formatPacked}
+		constants := map[string]any{"input_activations": nil, "output_activations": nil}
 		if err := decodeObject(name, members, &g, constants); err != nil {
 			return nil, err
 		}
@@ -183,6 +184,9 @@ func (q *QuantizationConfig) checkPacked() error {
 		g := q.ConfigGroups[name]
 		if err := g.Weights.check(); err != nil {
 			return fmt.Errorf("config_groups' %.80q's %w", name, err)
+		}
+		if g.Format != "" && g.Format != formatPacked {
+			return fmt.Errorf("config_groups' %.80q's format is %.80q: only %s is supported", name, g.Format, formatPacked)
 		}
 		if len(g.Targets) == 0 {
 			return fmt.Errorf("config_groups' %.80q has no targets: it holds for nothing", name)

@@ -98,6 +98,7 @@ func TestPackedMistakes(t *testing.T) {
 		{`"kv_cache_scheme": null`, `"fmt": "e4m3"`, "keys of fp8"},
 		{`"kv_cache_scheme": null`, `"secret": 1`, `unknown key "secret"`},
 		{`"targets": ["Linear"]`, `"targets": []`, "no targets"},
+		{`"targets": ["Linear"]`, `"format": "int-quantized", "targets": ["Linear"]`, `format is "int-quantized"`},
 		{`"targets": ["Linear"]`, `"targets": ["re:("]`, `"re:(" is not a regular expression`},
 		{`"targets": ["Linear"]`, `"targets": ` + many, "over 1000 regular expressions"},
 		{`"group_0": {`, `"group_0": [], "group_1": {`, `"group_0": [] stands where`},

@@ -99,12 +99,14 @@ func infos(list []entry, group int) []safetensors.Info {
 
 // quantization describes the entries as compressed-tensors does.
 func quantization(list []entry, o Options) *config.QuantizationConfig {
-	packing := func(bits int) config.Packing {
-		return config.Packing{NumBits: bits, Type: "int", Symmetric: true, Strategy: "group", GroupSize: o.Group}
+	const format = "pack-quantized"
+	group := func(target string, bits int) config.ConfigGroup {
+		p := config.Packing{NumBits: bits, Type: "int", Symmetric: true, Strategy: "group", GroupSize: o.Group}
+		return config.ConfigGroup{Targets: []string{target}, Weights: p, Format: format}
 	}
 	q := &config.QuantizationConfig{
-		QuantMethod: "compressed-tensors", Format: "pack-quantized", Status: "compressed",
-		ConfigGroups: map[string]config.ConfigGroup{"group_0": {Targets: []string{"Linear"}, Weights: packing(o.Bits)}},
+		QuantMethod: "compressed-tensors", Format: format, Status: "compressed",
+		ConfigGroups: map[string]config.ConfigGroup{"group_0": group("Linear", o.Bits)},
 	}
 	for _, k := range kept {
 		q.Ignore = append(q.Ignore, `re:.*\.`+strings.ReplaceAll(k, ".", `\.`)+"$")
@@ -119,7 +121,7 @@ func quantization(list []entry, o Options) *config.QuantizationConfig {
 		}
 	}
 	if head {
-		q.ConfigGroups["group_1"] = config.ConfigGroup{Targets: []string{"lm_head"}, Weights: packing(headBits)}
+		q.ConfigGroups["group_1"] = group("lm_head", headBits)
 	} else {
 		q.Ignore = append(q.Ignore, "lm_head") // tied to the embedding
 	}
