@@ -189,6 +189,56 @@ func (d shallow) CopyPage(p device.Pages, from, to, rows int) {
 	copy(own.bytes[own.at(0, int32(to), 0):][:rows*own.row], own.bytes[own.at(0, int32(from), 0):])
 }
 
+// hidden leaves the shared expert out.
+type hidden struct{ *Device }
+
+func (d hidden) MixExperts(y, x tensor.Mat, gateUp, down, _, _ device.Weight, r device.Routing) {
+	d.Device.MixExperts(y, x, gateUp, down, nil, nil, r)
+}
+
+// level gives all experts of a token the same weight.
+type level struct{ *Device }
+
+func (d level) MixExperts(y, x tensor.Mat, gateUp, down, sharedGateUp, sharedDown device.Weight, r device.Routing) {
+	old := r.Weight
+	r.Weight = d.Alloc(old.Rows, old.Cols, tensor.F32)
+	for t := range old.Rows {
+		for k := range old.Cols {
+			view(r.Weight).row(t)[k] = kernel.Sum(view(old).row(t)) / float32(old.Cols)
+		}
+	}
+	d.Device.MixExperts(y, x, gateUp, down, sharedGateUp, sharedDown, r)
+}
+
+// unaligned takes every part's columns from the first.
+type unaligned struct{ *Device }
+
+func (d unaligned) ProjectEach(y, x tensor.Mat, w device.Weight, _, offset int) {
+	d.Device.ProjectEach(y, x, w, 0, offset)
+}
+
+// replacing forgets what was in y.
+type replacing struct{ *Device }
+
+func (d replacing) Project(y, x tensor.Mat, w device.Weight, _ bool) {
+	d.Device.Project(y, x, w, false)
+}
+
+// coarsened has one scale for all groups of a row.
+type coarsened struct{ *Device }
+
+func (d coarsened) FillWeight(w device.Weight, part, row int, v device.Values) {
+	if v.Int != nil {
+		groups := len(v.Scale) / max(1, v.Rows)
+		scale := make([]float32, len(v.Scale))
+		for i := range scale {
+			scale[i] = v.Scale[i/groups*groups]
+		}
+		v.Scale = scale
+	}
+	d.Device.FillWeight(w, part, row, v)
+}
+
 func TestSuiteSeesErrors(t *testing.T) {
 	d := New(2)
 	defer d.Close()
@@ -212,6 +262,11 @@ func TestSuiteSeesErrors(t *testing.T) {
 		{shortsighted{d}, "pages against the equation", "o"},
 		{unmasked{d}, "small Paged explicit", "o"},
 		{mistaken{d}, "contexts together", "o"},
+		{hidden{d}, "small MixExperts Int8", "y"},
+		{level{d}, "small MixExperts alone F32", "y"},
+		{unaligned{d}, "small ProjectEach Int4", "y"},
+		{replacing{d}, "small Project add BF16", "y"},
+		{coarsened{d}, "small Project wide Int8", "y"},
 		{shallow{d}, "copied pages", "o"},
 	} {
 		if err := devicetest.Check(d, c.check); err != nil {

@@ -31,7 +31,7 @@ func (d *Device) ProjectEach(y, x tensor.Mat, w device.Weight, stride, offset in
 	parts, n, k := our.Shape()
 	want("ProjectEach", "x", x, x.Rows, x.Cols)
 	want("ProjectEach", "y", y, x.Rows, parts*n)
-	if stride < 0 || offset < 0 || parts > 0 && (parts-1)*stride+offset+k > x.Cols {
+	if uint(stride) > uint(x.Cols) || uint(offset) > uint(x.Cols) || parts > 0 && (parts-1)*stride+offset+k > x.Cols {
 		panic(fmt.Sprintf("cpu: ProjectEach: %d parts of %d columns, %d apart from %d on, of %d", parts, k, stride, offset, x.Cols))
 	}
 	t, to := x.Rows, view(y)

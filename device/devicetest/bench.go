@@ -35,7 +35,7 @@ type operation struct {
 	loss      func(in [][]float64) float64
 	tolerance float64 // 0: the usual
 	samples   int     // elements of each gradient that are checked; 0: all
-	inference bool    // it is for devices that implement weights
+	inference bool    // it is for devices that implement device.Inference
 	rows      int     // of the operands by row, where a row's result must not depend on the others; 0: not checked
 }
 

@@ -16,7 +16,7 @@ const noiseFloor = 0.02
 
 // check checks all that the package's comment promises for every operation.
 func (o *operation) check(d device.Device) error {
-	if _, ok := d.(weights); o.inference && !ok {
+	if _, ok := d.(device.Inference); o.inference && !ok {
 		return nil
 	}
 	for _, l := range []layout{dense, strided} {

@@ -9,18 +9,6 @@ import (
 	"sprat/tensor"
 )
 
-// weights is the half of device.Inference that is checked here.
-type weights interface {
-	device.Device
-	NewWeight(parts, n, k int, f device.Format) device.Weight
-	FillWeight(w device.Weight, part, row int, v device.Values)
-	ReadWeight(dst []float32, w device.Weight, part, row, rows int)
-	Project(y, x tensor.Mat, w device.Weight, add bool)
-	ProjectEach(y, x tensor.Mat, w device.Weight, stride, offset int)
-	LookUp(x tensor.Mat, w device.Weight, ids tensor.Mat)
-	MixExperts(y, x tensor.Mat, gateUp, down, sharedGateUp, sharedDown device.Weight, r device.Routing)
-}
-
 var formats = []device.Format{device.FormatF32, device.FormatBF16, device.FormatFP8, device.FormatInt8, device.FormatInt4}
 
 var formatNames = []string{"F32", "BF16", "FP8", "Int8", "Int4"}
@@ -161,14 +149,14 @@ func (s *stack) on(d device.Device) device.Weight {
 	if w, ok := s.made[d]; ok {
 		return w
 	}
-	w := d.(weights).NewWeight(s.parts, s.n, s.k, s.f)
+	w := d.(device.Inference).NewWeight(s.parts, s.n, s.k, s.f)
 	for p, v := range s.values {
 		cut := v.Rows / 2
 		if s.f == device.FormatFP8 {
 			cut = 0 // blocks begin with the first row
 		}
 		for _, r := range [][2]int{{cut, v.Rows}, {0, cut}} {
-			d.(weights).FillWeight(w, p, r[0], rowsOf(v, r[0], r[1]))
+			d.(device.Inference).FillWeight(w, p, r[0], rowsOf(v, r[0], r[1]))
 		}
 	}
 	s.made[d] = w
@@ -196,7 +184,7 @@ func (g *gen) project(name string, f device.Format, n, k int, add bool) *operati
 		name: fmt.Sprintf("%s %s", name, formatNames[f]), rows: g.t,
 		in:        []operand{g.mat("x", g.t, k).with(byRow), s.operand},
 		out:       []operand{result("y", g.t, n).with(byRow)},
-		forward:   func(d device.Device, in, out []tensor.Mat) { d.(weights).Project(out[0], in[0], s.on(d), add) },
+		forward:   func(d device.Device, in, out []tensor.Mat) { d.(device.Inference).Project(out[0], in[0], s.on(d), add) },
 		reference: func(in [][]float64) [][]float64 { return [][]float64{refLinear(refRows(in[0], k, f), in[1], k)} },
 	}
 	o.out[0].adds = add
@@ -214,7 +202,7 @@ func (g *gen) projectEach(f device.Format) *operation {
 		in:  []operand{g.mat("x", g.t, cols).with(byRow), s.operand},
 		out: []operand{result("y", g.t, parts*n).with(byRow)},
 		forward: func(d device.Device, in, out []tensor.Mat) {
-			d.(weights).ProjectEach(out[0], in[0], s.on(d), stride, offset)
+			d.(device.Inference).ProjectEach(out[0], in[0], s.on(d), stride, offset)
 		},
 		reference: func(in [][]float64) [][]float64 {
 			var y []float64
@@ -235,7 +223,7 @@ func (g *gen) lookUp(f device.Format) *operation {
 		name: "LookUp " + formatNames[f], rows: g.t,
 		in:        []operand{g.below("ids", g.t, g.vocab).with(byRow), s.operand},
 		out:       []operand{result("x", g.t, g.d).with(byRow)},
-		forward:   func(d device.Device, in, out []tensor.Mat) { d.(weights).LookUp(out[0], s.on(d), in[0]) },
+		forward:   func(d device.Device, in, out []tensor.Mat) { d.(device.Inference).LookUp(out[0], s.on(d), in[0]) },
 		reference: func(in [][]float64) [][]float64 { return [][]float64{refGather(in[1], in[0], g.d)} },
 	}
 }
@@ -262,7 +250,7 @@ func (g *gen) mixExperts(name string, f, sharedFormat device.Format, shared int)
 			if shared > 0 {
 				gu, dn = sharedGateUp.on(d), sharedDown.on(d)
 			}
-			d.(weights).MixExperts(out[0], in[0], gateUp.on(d), down.on(d), gu, dn, expertRouting(in))
+			d.(device.Inference).MixExperts(out[0], in[0], gateUp.on(d), down.on(d), gu, dn, expertRouting(in))
 		},
 		reference: func(in [][]float64) [][]float64 {
 			y := make([]float64, t*g.d)
