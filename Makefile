@@ -24,7 +24,7 @@ ci: ## what a merge must pass
 N ?= 15000
 fuzz: ## fuzz every parser, some N=15000 executions each
 	@set -e; for pkg in $$(go list ./...); do \
-		case $$pkg in */config|*/cost|*/float8|*/tasks) n=$$((10 * $(N)));; */latent|*/safetensors) n=$$(($(N) / 2));; *) n=$(N);; esac; \
+		case $$pkg in */config|*/cost|*/float8|*/tasks) n=$$((10 * $(N)));; */latent|*/quant|*/safetensors) n=$$(($(N) / 2));; *) n=$(N);; esac; \
 		for f in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 			echo "$$pkg $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $${n}x -fuzzminimizetime 1x $$pkg; done; done
 

@@ -9,7 +9,7 @@ const (
 	FormatF32  Format = iota
 	FormatBF16        // bfloat16
 	FormatFP8         // E4M3 with a float32 scale for each 128 x 128 block, as DeepSeek-V3 is published
-	FormatInt8        // -127 … 127, with a bfloat16 scale for each GroupSize elements along k
+	FormatInt8        // -127 … 127, and -128 where quantised elsewhere, with a bfloat16 scale for each GroupSize elements along k
 	FormatInt4        // -8 … 7, likewise
 )
 

@@ -14,8 +14,10 @@ import (
 
 	"sprat/config"
 	"sprat/device"
+	"sprat/device/cpu"
 	"sprat/float8"
 	"sprat/safetensors"
+	"sprat/tensor"
 )
 
 // stored is a tensor of a file that a test writes itself.
@@ -222,6 +224,31 @@ func TestUnpack(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestLeastInteger: other programs use -128, which Nearest does not, and devices keep it.
+func TestLeastInteger(t *testing.T) {
+	words := i32(1, 8) // 0 is stored for the least integer
+	r := put(t, map[string]stored{"m.weight_packed": words, "m.weight_scale": f32([]int{1, 1}, 2), "m.weight_shape": i64(1, 32)})
+	w, err := Open(quantized(8, 32), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dev := cpu.New(1)
+	defer dev.Close()
+	v, err := w.Values("m.weight")
+	if err != nil {
+		t.Fatal(err)
+	}
+	weight, got := dev.NewWeight(1, 1, 32, device.FormatInt8), make([]float32, 32)
+	dev.FillWeight(weight, 0, 0, v)
+	dev.ReadWeight(got, weight, 0, 0, 1)
+	x, y := dev.Alloc(1, 32, tensor.F32), dev.Alloc(1, 1, tensor.F32)
+	dev.Upload(x, slices.Repeat([]float32{127}, 32))
+	dev.Project(y, x, weight, false)
+	if got[31] != -256 || y.Host()[0] != -256*127*32 {
+		t.Errorf("-128 times 2 is %v, and the product %v", got[31], y.Host()[0])
 	}
 }
 

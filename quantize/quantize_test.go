@@ -31,11 +31,15 @@ const shape = `{"model_type": "deepseek_v3", "vocab_size": 96, "hidden_size": 64
 	"num_experts_per_tok": 2, "n_shared_experts": 1, "n_group": 1, "topk_group": 1, "moe_intermediate_size": 32, "num_nextn_predict_layers": 1,
 	"max_position_embeddings": 64, "torch_dtype": "bfloat16", "auto_map": {"AutoConfig": "x.Y"}, "tie_word_embeddings": TIED}`
 
-// made writes a model with random weights of a type.
+// made writes a model of shape with random weights of a type.
 func made(t *testing.T, dtype safetensors.DType, tied string) (dir string) {
 	t.Helper()
+	return madeOf(t, dtype, strings.Replace(shape, "TIED", tied, 1))
+}
+
+func madeOf(t *testing.T, dtype safetensors.DType, text string) (dir string) {
+	t.Helper()
 	dir = t.TempDir()
-	text := strings.Replace(shape, "TIED", tied, 1)
 	cfg, err := config.Parse([]byte(text))
 	if err != nil {
 		t.Fatal(err)
@@ -154,6 +158,26 @@ func TestRoundTrip(t *testing.T) {
 			t.Errorf("the config became %+v", cfg)
 		}
 		checkFiles(t, out)
+	}
+}
+
+// TestGQA: the model to compare with is quantised like the others, its keys' and values' projections too.
+func TestGQA(t *testing.T) {
+	from := madeOf(t, safetensors.F32, strings.NewReplacer("deepseek_v3", "sprat_gqa", "TIED", "false",
+		`"q_lora_rank": 32, "kv_lora_rank": 32, "qk_nope_head_dim": 32, "qk_rope_head_dim": 16, "v_head_dim": 32`, `"head_dim": 32, "num_key_value_heads": 1`).Replace(shape))
+	out := filepath.Join(t.TempDir(), "out")
+	text := Text{Calibrate: make([]int32, 600), Held: make([]int32, 60)}
+	for i := range text.Calibrate {
+		text.Calibrate[i] = int32(i * i % 89)
+	}
+	if _, err := run(t, from, out, Options{Bits: 4, Group: 32, Text: text, Calibrate: true}); err != nil {
+		t.Fatal(err)
+	}
+	_, w := opened(t, out)
+	for _, name := range []string{"q_proj", "k_proj", "v_proj", "o_proj"} {
+		if info, _ := w.Info("model.layers.1.self_attn." + name + ".weight"); info.DType != quant.Int4 {
+			t.Errorf("%s is stored in %s", name, info.DType)
+		}
 	}
 }
 

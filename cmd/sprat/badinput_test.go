@@ -56,12 +56,13 @@ func TestDamagedModels(t *testing.T) {
 			os.Remove(filepath.Join(dir, weights))
 			writeFile(t, filepath.Join(dir, weights+".index.json"), index)
 		}, []string{"model-00001-of-00002.safetensors", "missing", "fetch it again"}},
-		"truncated weights": {func(dir string) { os.Truncate(filepath.Join(dir, weights), 100_000) }, []string{weights, "truncated", "fetch it again"}},
-		"wrong shape":       {edit(t, config, `"moe_intermediate_size": 6`, `"moe_intermediate_size": 7`), []string{"shape [6 32]", "asks for [7 32]"}},
-		"unknown dtype":     {edit(t, weights, `"F32"`, `"F31"`), []string{weights, `"F31"`, "convert"}},
-		"contradiction":     {edit(t, config, `"num_experts_per_tok": 4`, `"num_experts_per_tok": 9`), []string{config, "num_experts_per_tok is 9", "raise topk_group"}},
-		"unknown key":       {edit(t, config, `{`, `{"index_topk": 3,`), []string{config, "index_topk", "remove it"}},
-		"no JSON":           {edit(t, config, `{`, `[`), []string{config, "not JSON"}},
+		"truncated weights":    {func(dir string) { os.Truncate(filepath.Join(dir, weights), 100_000) }, []string{weights, "truncated", "fetch it again"}},
+		"wrong shape":          {edit(t, config, `"moe_intermediate_size": 6`, `"moe_intermediate_size": 7`), []string{"shape [6 32]", "asks for [7 32]"}},
+		"unknown dtype":        {edit(t, weights, `"F32"`, `"F31"`), []string{weights, `"F31"`, "convert"}},
+		"contradiction":        {edit(t, config, `"num_experts_per_tok": 4`, `"num_experts_per_tok": 9`), []string{config, "num_experts_per_tok is 9", "raise topk_group"}},
+		"unknown key":          {edit(t, config, `{`, `{"index_topk": 3,`), []string{config, "index_topk", "remove it"}},
+		"unknown quantisation": {edit(t, config, `{`, `{"quantization_config": {"quant_method": "gptq"},`), []string{config, `quant_method is "gptq"`, "only"}},
+		"no JSON":              {edit(t, config, `{`, `[`), []string{config, "not JSON"}},
 	} {
 		dir := damaged(t, c.change)
 		for _, args := range [][]string{{"inspect", dir}, {"logits", "--model", dir, "--ids", "1"}, {"generate", "--model", dir, "--prompt", "a"}} {
