@@ -61,7 +61,7 @@ func (l *weightLoop) weight(disp int) Mem {
 // prefetches are what was measured to be the fastest: one row is done with a word at once, and many are long enough with it for the
 // second cache.
 var prefetches = map[int]func(m Mem){
-	1: func(m Mem) { PREFETCHT1(m.Offset(2048)) },
+	1: func(m Mem) { PREFETCHT1(m.Offset(1024)) },
 	2: func(m Mem) { PREFETCHT0(m.Offset(8192)) },
 	4: func(m Mem) { PREFETCHT1(m.Offset(8192)) },
 	8: func(m Mem) { PREFETCHT1(m.Offset(8192)) },
