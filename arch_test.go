@@ -26,6 +26,7 @@ var levels = map[string]int{
 	"device/devicetest": 1,
 	"cost":              1,
 	"tasks":             1,
+	"chat":              1,
 	"nn":                2,
 	"latent":            2,
 	"quant":             2,
