@@ -39,6 +39,7 @@ var levels = map[string]int{
 	"train":             4,
 	"engine":            4,
 	"quantize":          5,
+	"api":               5,
 	"models/nano":       6,
 	"cmd/sprat":         7,
 }
