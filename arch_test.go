@@ -40,6 +40,8 @@ var levels = map[string]int{
 	"engine":            4,
 	"quantize":          5,
 	"api":               5,
+	"app":               6,
+	"web":               6,
 	"models/nano":       6,
 	"cmd/sprat":         7,
 }
@@ -62,6 +64,7 @@ var allowed = map[[2]string]string{
 // onlyImporter names packages that a single package may import, as they are heavy or unsafe elsewhere.
 var onlyImporter = map[string]string{
 	"models/nano": "cmd/sprat",
+	"web":         "cmd/sprat",
 }
 
 // imports are all of our own packages that a package may import, where it is to know less than its level allows.

@@ -22,6 +22,7 @@ const (
 
 // cli is the command line.
 type cli struct {
+	Serve          serveCmd          `cmd:"" default:"withargs" help:"Open the chat: a page in the browser and the API, on this machine alone. The verb may be left out."`
 	Generate       generateCmd       `cmd:"" help:"Continue a prompt."`
 	Logits         logitsCmd         `cmd:"" help:"Print the logits after each token, one JSON line a position."`
 	Inspect        inspectCmd        `cmd:"" help:"Show a model's architecture, parameters and cache size."`
@@ -65,9 +66,6 @@ func run(args []string, e *env) int {
 	)
 	if err != nil {
 		panic(err) // the struct above is wrong
-	}
-	if len(args) == 0 {
-		args = []string{"--help"}
 	}
 	command, err := parser.Parse(args)
 	if exit >= 0 {

@@ -221,7 +221,7 @@ func TestInspectV3(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, args := range [][]string{nil, {"--help"}, {"generate", "--help"}} {
+	for _, args := range [][]string{{"--help"}, {"generate", "--help"}, {"serve", "--help"}} {
 		out, errs, status := sprat(t, "", args...)
 		if status != 0 || !strings.Contains(out, "Usage: sprat") || errs != "" {
 			t.Errorf("sprat %v: status %d, %q, %q", args, status, out, errs)

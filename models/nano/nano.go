@@ -6,7 +6,7 @@ import (
 	"io/fs"
 )
 
-//go:embed config.json generation_config.json tokenizer.json tokenizer_config.json model.safetensors README.md
+//go:embed config.json generation_config.json tokenizer.json tokenizer_config.json model.safetensors sprat.json README.md
 var files embed.FS
 
 // Files is the directory.
