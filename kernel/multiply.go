@@ -59,24 +59,23 @@ type weightJob struct {
 type weightPart struct{ product, m0, m1, p0, p1 int }
 
 const (
-	weightParts = 16      // for each worker
 	weightPart0 = 1 << 16 // multiply-adds of the smallest part: some microseconds
 	blockBytes  = 1 << 18 // of the rows of a part: they stay in the second cache while panel after panel goes by
 )
 
-// plan cuts the products: first into blocks of rows, then into runs of panels.
+// plan cuts the products: first into blocks of rows, then into runs of panels. A run is so large that half of what is left would
+// go round: the first ones are long, since memory is fast where it is read on and on, and the last ones short, so that workers end together.
 func (j *weightJob) plan(workers int) {
 	if j.space == nil {
 		j.space = make([]tileSpace, workers)
 	}
 	j.parts = j.parts[:0]
-	total := 0
+	left := 0
 	for i := range j.products {
 		pr := &j.products[i]
 		pr.check()
-		total += pr.M * pr.W.n * max(1, pr.W.k)
+		left += pr.M * panels(pr.W.n) * max(1, pr.W.k)
 	}
-	size := max(weightPart0, total/(weightParts*workers))
 	for i := range j.products {
 		pr := &j.products[i]
 		if pr.M == 0 || pr.W.n == 0 {
@@ -85,9 +84,11 @@ func (j *weightJob) plan(workers int) {
 		rows := max(tileRows, blockBytes/pr.A.stride/tileRows*tileRows)
 		for m := 0; m < pr.M; m += rows {
 			mEnd := min(m+rows, pr.M)
-			step, all := max(1, size/((mEnd-m)*panelRows*max(1, pr.W.k))), panels(pr.W.n)
-			for p := 0; p < all; p += step {
-				j.parts = append(j.parts, weightPart{i, m, mEnd, p, min(p+step, all)})
+			panel, all := (mEnd-m)*max(1, pr.W.k), panels(pr.W.n)
+			for p := 0; p < all; {
+				step := min(all-p, max(1, weightPart0/panelRows/panel, left/(2*workers*panel)))
+				j.parts = append(j.parts, weightPart{i, m, mEnd, p, p + step})
+				p, left = p+step, left-step*panel
 			}
 		}
 	}
@@ -96,20 +97,33 @@ func (j *weightJob) plan(workers int) {
 // Do computes a part.
 func (j *weightJob) Do(worker, part int) {
 	t := j.parts[part]
-	pr := &j.products[t.product]
+	pr, s := &j.products[t.product], &j.space[worker]
 	tile := weightTileOf(pr.W.format)
 	if pr.W.k == 0 {
 		tile = portableTiles[pr.W.format]
 	}
-	s := &j.space[worker]
+	size := pr.W.format.panelBytes(pr.W.k)
+	mem := pr.W.mem[(pr.Part*panels(pr.W.n)+t.p0)*size:]
+	if t.m1-t.m0 <= tileRows {
+		pr.place(s, t.m0, t.m1)
+	}
 	for p := t.p0; p < t.p1; p++ {
-		w, n := pr.W.panel(pr.Part, p), p*panelRows
+		w, n := mem[:size], p*panelRows
+		mem = mem[size:]
+		cols := min(panelRows, pr.W.n-n)
 		for m := t.m0; m < t.m1; m += tileRows {
-			s.rows = min(tileRows, t.m1-m)
-			for i := range s.rows {
-				s.off[i] = pr.offset(m + i)
+			if t.m1-t.m0 > tileRows {
+				pr.place(s, m, min(m+tileRows, t.m1))
 			}
-			tile(pr.W.k, w, pr.A.data, s, pr.C[m*pr.LDC+n:], pr.LDC, min(panelRows, pr.W.n-n), pr.Accumulate)
+			tile(pr.W.k, w, pr.A.data, s, pr.C[m*pr.LDC+n:], pr.LDC, cols, pr.Accumulate)
 		}
+	}
+}
+
+// place makes rows [m0, m1) of A those of the tile.
+func (p *WeightProduct) place(s *tileSpace, m0, m1 int) {
+	s.rows = m1 - m0
+	for i := range s.rows {
+		s.off[i] = p.offset(m0 + i)
 	}
 }
