@@ -1,11 +1,14 @@
 .DEFAULT_GOAL := help
-.PHONY: help build check test ci fuzz bench gold size
+.PHONY: help build web check test ci fuzz bench gold size
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## a static binary, ./sprat
 	CGO_ENABLED=0 go build -o sprat ./cmd/sprat
+
+web: ## the chat page's built files, web/dist (needs Node)
+	cd web && npm ci --ignore-scripts && npm run build
 
 check: ## gofmt, vet, staticcheck
 	@test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
