@@ -43,7 +43,7 @@ func (p Precision) Core() Precision {
 type Heads struct {
 	H, N, R, V, C int
 	Scale         float32   // of the scores, before softmax
-	Precision     Precision // of the products of Attention and AttentionBackward, not FP8; the latent form's are float32
+	Precision     Precision // of attention's products, not FP8
 }
 
 // RouteSpec says how the gate chooses experts and weighs them.
@@ -133,15 +133,6 @@ type Device interface {
 	Attention(o, lse, top, q, kv, kR tensor.Mat, starts []int32, h Heads)
 	// AttentionBackward recomputes the probabilities from lse; no matrix of T x T is kept.
 	AttentionBackward(dq, dkv, dkR, do, q, kv, kR, o, lse tensor.Mat, starts []int32, h Heads)
-
-	// AbsorbQuery folds W_UK into the query: qC [T, H·C], qC_h = q_nope_h · W_UK_h, with q as in Attention and wkvb
-	// [H·(N+V), C], a head's rows being [W_UK | W_UV]. AbsorbValue is the other end: o_h [T, V] = oC_h · W_UVᵀ_h.
-	AbsorbQuery(qC, q, wkvb tensor.Mat, h Heads)
-	AbsorbValue(o, oC, wkvb tensor.Mat, h Heads)
-	// LatentAttention is causal attention over latents [S, C+R], rows of [cKV | kR], which all heads share:
-	//   score = (qC·cKV + q_rope·kR)·scale;   oC [T, H·C] = Σ p·cKV. Query row t sees latents [0, past+t], S >= past+T.
-	// R may be 0.
-	LatentAttention(oC, qC, q, latents tensor.Mat, past int, h Heads)
 
 	// Route chooses K experts for each token from logits [T, E], by the equations of package model's gate. bias [1, E]
 	// counts for choosing alone; the zero Mat is none. Experts of groups that are not kept are never chosen, whatever the

@@ -97,8 +97,9 @@ type Inference interface {
 	StoreLatents(p Pages, layer int, cKV, kR tensor.Mat, contexts []Context)
 	// CopyPage copies the first rows of page from to page to, in every layer.
 	CopyPage(p Pages, from, to, rows int)
-	// PagedLatentAttention is LatentAttention over pages, for the rows of the contexts; others' are left as they are:
-	//   score = (qC·cKV + q_rope·kR)·scale;   oC [T, H·C] = Σ p·cKV. A row sees the tokens of its sequence up to its own.
+	// PagedLatentAttention is causal attention over latents, which all heads share, for the rows of the contexts; others' are left as
+	// they are:
+	//   score = (qC·cKV + q_rope·kR)·scale;   oC [T, H·C] = Σ p·cKV. A row sees the tokens of its sequence up to its own. R may be 0.
 	// The products are in h.Precision. A page that several contexts share is read once for all of them.
 	PagedLatentAttention(oC, qC, q tensor.Mat, p Pages, layer int, contexts []Context, h Heads)
 	// PagedAttention is Attention over pages: keys and values are made from the latents a block at a time, by wUK (H parts

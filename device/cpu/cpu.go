@@ -31,7 +31,7 @@ type Device struct {
 
 	partial  []float32 // a gradient's parts, before they are summed
 	partials []float64 // SumSquares' and BalanceLoss's parts
-	counts   []float32 // [B, E] of the balance loss; lse of LatentAttention's runs
+	counts   []float32 // [B, E] of the balance loss
 	next     []int32   // [E] the next free slot of each expert
 	slots    []float32 // [T·K, D] expert outputs, and output gradients
 	dAct     []float32 // [T·K, F]
@@ -48,7 +48,6 @@ type Device struct {
 // worker is the scratch memory of one of the pool's workers.
 type worker struct {
 	ws     *kernel.Workspace
-	scores []float32 // a run of keys of LatentAttention
 	head   headSpace
 	latent latentScratch
 	paged  pagedScratch
@@ -71,8 +70,6 @@ type jobs struct {
 	swiglu        swigluJob
 	attention     attentionJob
 	attnBackward  attentionBackwardJob
-	latent        latentJob
-	latentSum     latentSumJob
 	store         storeJob
 	pagedLatent   pagedLatent
 	paged         pagedAttention

@@ -33,7 +33,7 @@ func BenchmarkOperations(b *testing.B) {
 		return m
 	}
 	q, kv, kR := mat(t, h.H*(h.N+h.R)), mat(t, h.H*(h.N+h.V)), mat(t, h.R)
-	o, lse, latents := mat(t, h.H*h.V), mat(t, h.H), mat(past, h.C+h.R)
+	o, lse := mat(t, h.H*h.V), mat(t, h.H)
 	dq, dkv, dkR := mat(t, q.Cols), mat(t, kv.Cols), mat(t, h.R)
 	x, dx, y, head, dhead := mat(t, dim), mat(t, dim), mat(t, dim), mat(vocab, dim), mat(vocab, dim)
 	gateUp, dGateUp, down, dDown := mat(e*2*f, dim), mat(e*2*f, dim), mat(e*dim, f), mat(e*dim, f)
@@ -54,9 +54,6 @@ func BenchmarkOperations(b *testing.B) {
 		{"Attention", 2 * pairs * float64(h.H*(h.N+h.R+h.V)), func() { d.Attention(o, lse, tensor.Mat{}, q, kv, kR, starts, h) }},
 		{"AttentionBackward", 2 * pairs * float64(h.H*(3*(h.N+h.R)+2*h.V)), func() {
 			d.AttentionBackward(dq, dkv, dkR, o, q, kv, kR, o, lse, starts, h)
-		}},
-		{"LatentAttention one row", 2 * past * float64(h.H*(2*h.C+h.R)), func() {
-			d.LatentAttention(prefix(saved.X, 1, h.H*h.C), prefix(saved.Act, 1, h.H*h.C), q.RowSlice(0, 1), latents, past-1, h)
 		}},
 		{"Route", 0, func() { d.Route(r, logits, tensor.Mat{}, spec) }},
 		{"Experts", 2 * t * k * 3 * dim * f, func() { d.Experts(y, x, gateUp, down, r, saved, device.F32) }},

@@ -21,8 +21,6 @@ var exact = []struct {
 	{"routing row by row", routingRows},
 	{"rounding to bfloat16", roundsToBF16},
 	{"sequences apart", sequencesApart},
-	{"latent rows apart", latentRowsApart},
-	{"absorbed attention", absorbed},
 	{"attention without a rotary part", withoutRotary},
 	{"ignored targets", ignoredTargets},
 	{"no rows", noRows},
@@ -237,38 +235,6 @@ func sequencesApart(d device.Device) error {
 	return nil
 }
 
-// latentRowsApart: row by row, as a sequence is generated, gives the same bits as all rows in one call.
-func latentRowsApart(d device.Device) error {
-	const t, past = 100, 450 // across some blocks of keys, and of rows
-	h := device.Heads{H: 9, N: 9, R: 4, V: 7, C: 64, Scale: 0.1}
-	rng := rand.New(rand.NewPCG(8, 8))
-	qC, q, latents := random(d, rng, t, h.H*h.C), random(d, rng, t, h.H*(h.N+h.R)), random(d, rng, past+t, h.C+h.R)
-	all, rows := f32(d, t, h.H*h.C), f32(d, t, h.H*h.C)
-	d.LatentAttention(all, qC, q, latents, past, h)
-	for i := range t {
-		d.LatentAttention(rows.RowSlice(i, i+1), qC.RowSlice(i, i+1), q.RowSlice(i, i+1), latents.RowSlice(0, past+i+1), past+i, h)
-	}
-	return equal("oC", read(d, rows), read(d, all))
-}
-
-// absorbed: the latent form computes what the explicit form does.
-func absorbed(d device.Device) error {
-	const t, past = 12, 5
-	h := device.Heads{H: 2, N: 8, R: 4, V: 6, C: 10, Scale: 0.2}
-	rng := rand.New(rand.NewPCG(3, 3))
-	q, latents, wkvb := random(d, rng, past+t, h.H*(h.N+h.R)), random(d, rng, past+t, h.C+h.R), random(d, rng, h.H*(h.N+h.V), h.C)
-	kv, o, lse := f32(d, past+t, h.H*(h.N+h.V)), f32(d, past+t, h.H*h.V), f32(d, past+t, h.H)
-	d.Linear(kv, latents.ColSlice(0, h.C), wkvb, device.F32, false)
-	d.Attention(o, lse, tensor.Mat{}, q, kv, latents.ColSlice(h.C, h.C+h.R), []int32{0, past + t}, h)
-
-	last := q.RowSlice(past, past+t)
-	qC, oC, o2 := f32(d, t, h.H*h.C), f32(d, t, h.H*h.C), f32(d, t, h.H*h.V)
-	d.AbsorbQuery(qC, last, wkvb, h)
-	d.LatentAttention(oC, qC, last, latents, past, h)
-	d.AbsorbValue(o2, oC, wkvb, h)
-	return near("o", read(d, o2), read(d, o.RowSlice(past, past+t)), usual, 0)
-}
-
 // withoutRotary: with R = 0, and no kR, attention is what it is with rotary parts of zero.
 func withoutRotary(d device.Device) error {
 	const t = 90 // more than a block
@@ -297,12 +263,7 @@ func withoutRotary(d device.Device) error {
 			return err
 		}
 	}
-	h.C, bare.h.C = 7, 7
-	qC, latents := random(d, rng, t, h.H*h.C), random(d, rng, t, h.C+h.R)
-	with, without := f32(d, t, h.H*h.C), f32(d, t, h.H*h.C)
-	d.LatentAttention(with, qC, whole.q, latents, 0, h) // the queries' rotary parts are 0
-	d.LatentAttention(without, qC, bare.q, latents.ColSlice(0, h.C), 0, bare.h)
-	return near("oC", read(d, without), read(d, with), usual, 0)
+	return nil
 }
 
 // ignoredTargets: an ignored row has no loss and no gradient at all, even where its logits are not finite.
@@ -355,9 +316,6 @@ func wrongShapes(d device.Device) error {
 		{"RoPE", func() { d.RoPE(f32(d, 2, 8), 4, 1, i32(d, 2, 1), f32(d, 9, 2), f32(d, 9, 2), false) }},
 		{"Attention's starts", func() { d.Attention(o, lse, tensor.Mat{}, q, kv, kR, []int32{0, 3}, h) }},
 		{"Attention's order", func() { d.Attention(o, lse, tensor.Mat{}, q, kv, kR, []int32{0, 3, 2, 4}, h) }},
-		{"LatentAttention", func() {
-			d.LatentAttention(f32(d, 4, h.H*h.C), f32(d, 4, h.H*h.C), q, f32(d, 5, h.C+h.R), 2, h)
-		}},
 		{"Route", func() { d.Route(newRouting(d, 2, 8, 3), f32(d, 2, 8), tensor.Mat{}, goldenSpec) }},
 		{"HeadLoss", func() {
 			d.HeadLoss(f32(d, 2, 1), tensor.Mat{}, tensor.Mat{}, f32(d, 2, 3), f32(d, 5, 3), i32(d, 3, 1), 1, device.F32)

@@ -87,7 +87,7 @@ func operations(s sizes) []*operation {
 		g.linear("Linear", device.F32, false), g.linear("Linear add", device.F32, true), g.linear("Linear BF16", device.BF16, false),
 		g.linear("Linear FP8", device.FP8, false),
 		g.embed(), g.rmsNorm(), g.rope(false), g.rope(true), g.swiGLU(),
-		g.attention("Attention", device.F32), g.attention("Attention BF16", device.BF16), g.latentAttention(), g.absorbQuery(), g.absorbValue(),
+		g.attention("Attention", device.F32), g.attention("Attention BF16", device.BF16),
 		g.addLoad(), g.updateBias(),
 		g.experts("Experts", device.F32), g.experts("Experts BF16", device.BF16), g.experts("Experts FP8", device.FP8),
 		g.headLoss("HeadLoss", device.F32), g.headLoss("HeadLoss BF16", device.BF16),
