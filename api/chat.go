@@ -12,14 +12,12 @@ const fingerprint = "sprat"
 
 // chat is POST /v1/chat/completions.
 func (h *handler) chat(w http.ResponseWriter, r *http.Request) {
-	control := http.NewResponseController(w)
-	control.SetWriteDeadline(time.Time{}) // the answer may take its time: each write has a deadline of its own
+	http.NewResponseController(w).SetWriteDeadline(time.Time{}) // the answer may take its time: each write has a deadline of its own
 	a, req, err := readRequest(w, r)
 	if err != nil {
 		WriteError(w, err)
 		return
 	}
-	control.SetReadDeadline(time.Time{}) // so that reading goes on, and tells when the client is gone
 	reply := completion{
 		ID: "chatcmpl-" + rand.Text(), Created: time.Now().Unix(), Model: h.model(req.Model), Fingerprint: fingerprint,
 	}

@@ -52,7 +52,7 @@ func New(o Options) (handler http.Handler, key string, err error) {
 }
 
 // NewServer returns a server with limits on what a client may keep waiting: headers and bodies that come drop by drop, answers that
-// aren't read. The API lifts those on the body and the answer while it streams, and sets its own.
+// aren't read. The API lifts the last while it makes an answer, and sets its own.
 func NewServer(handler http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           handler,

@@ -449,26 +449,26 @@ func TestLongAnswer(t *testing.T) {
 	server.ReadTimeout, server.WriteTimeout = 150*time.Millisecond, 300*time.Millisecond
 	go server.Serve(listener)
 	defer server.Close()
-	for _, stream := range []string{"true", "false"} {
+	for _, more := range []string{`"stream": true`, `"stream": false`, `"model": "none"`} {
 		answer, err := http.Post("http://"+listener.Addr().String()+"/v1/chat/completions", "application/json",
-			strings.NewReader(strings.Replace(question, "{", `{"stream": `+stream+", ", 1)))
+			strings.NewReader(strings.Replace(question, "{", "{"+more+", ", 1)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer answer.Body.Close()
 		text, err := io.ReadAll(bufio.NewReader(answer.Body))
 		if err != nil || !strings.Contains(string(text), "stop") {
-			t.Errorf("stream %s: %v, %q", stream, err, text)
+			t.Errorf("%s: %v, %q", more, err, text)
 		}
 	}
 }
 
-// slow takes 0.6 s.
+// slow takes 0.6 s, to fail where it is asked for a model.
 type slow struct{}
 
 func (slow) Models() []api.Model { return nil }
 
-func (slow) Complete(ctx context.Context, _ *api.Request) iter.Seq2[api.Piece, error] {
+func (slow) Complete(ctx context.Context, r *api.Request) iter.Seq2[api.Piece, error] {
 	return func(yield func(api.Piece, error) bool) {
 		for range 6 {
 			select {
@@ -477,9 +477,13 @@ func (slow) Complete(ctx context.Context, _ *api.Request) iter.Seq2[api.Piece, e
 				yield(api.Piece{}, ctx.Err())
 				return
 			}
-			if !yield(api.Piece{Text: "a"}, nil) {
+			if r.Model == "" && !yield(api.Piece{Text: "a"}, nil) {
 				return
 			}
+		}
+		if r.Model != "" {
+			yield(api.Piece{}, api.Errorf(http.StatusServiceUnavailable, "stop asking"))
+			return
 		}
 		yield(api.Piece{Finish: "stop"}, nil)
 	}
