@@ -274,6 +274,53 @@ func wantPanic(t *testing.T, name string, f func()) {
 	f()
 }
 
+// TestEveryCode: each of E4M3's codes counts as its number, the smallest included, and NaN as NaN.
+func TestEveryCode(t *testing.T) {
+	w := NewWeight(FormatFP8, 1, 256, 1, make([]byte, WeightBytes(FormatFP8, 1, 256, 1)))
+	for code := range 256 {
+		w.SetE4M3(0, code, []byte{byte(code)}, []float32{1})
+	}
+	forEachImpl(t, func(t *testing.T) {
+		p, a, c := NewPool(1), new(Rows), make([]float32, 256)
+		defer p.Close()
+		a.Reset(FormatFP8, 1, 1)
+		a.Set(0, []float32{1})
+		p.Multiply(WeightProduct{M: 1, A: a, W: w, C: c, LDC: 256})
+		for code, got := range c {
+			want := e4m3Value(code)
+			if code&127 == 127 {
+				want = math.NaN()
+			}
+			if float64(got) != want && (got == got || want == want) {
+				t.Errorf("code %d counts as %v, want %v", code, got, want)
+			}
+		}
+	})
+}
+
+// TestNaNIsSeen: a row with a NaN or an infinity gives NaN or infinities, and its neighbours nothing of the kind.
+func TestNaNIsSeen(t *testing.T) {
+	const m, n, k = 3, 20, 70
+	forEachImpl(t, func(t *testing.T) {
+		for _, f := range weightFormats {
+			for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
+				rng := rand.New(rand.NewPCG(2, 3))
+				w, a, x := randomWeight(rng, f, 1, n, k), randomRows(rng, f, m, k), normals(rng, k)
+				x[40] = bad
+				a.Set(1, x)
+				p, c := NewPool(1), make([]float32, m*n)
+				p.Multiply(WeightProduct{M: m, A: a, W: w, C: c, LDC: n})
+				p.Close()
+				for i, v := range c {
+					if finite := math.Abs(float64(v)) <= math.MaxFloat32; finite == (i/n == 1) {
+						t.Fatalf("format %d, %v: row %d, column %d is %v", f, bad, i/n, i%n, v)
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestMultiplyDoesNotAllocate runs a list of products that it has run before.
 func TestMultiplyDoesNotAllocate(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
