@@ -5,7 +5,10 @@
 //
 // Products are batch-invariant: each output has one accumulator, k ascends, and tiles and threads never split a sum. So a row's
 // result depends neither on the other rows nor on the number of workers, bit for bit. Between implementations the bits
-// differ, as some fuse multiplication and addition.
+// differ, as some fuse multiplication and addition; those of products with weights of integers are the same.
+//
+// Training multiplies matrices as they are: Pool.Gemm. Inference multiplies Rows with Weights, which are kept in a compact format:
+// Pool.Multiply.
 //
 // Sizes are checked, and a wrong one panics with the sizes: it is a bug of the caller.
 package kernel

@@ -27,8 +27,8 @@ const (
 //	Int8   4 k's, w + 128; before those of each two groups of 32 k's a word with the rows' pairs of scales
 //	Int4   8 k's, w + 8: the first four in the low halves of the bytes; scales as in Int8
 //
-// So of 32 weights the integers' scale takes 16 bits. What is beyond n or k has any value, and the k's of a row that is multiplied
-// are followed by zeros.
+// So of 32 weights the integers' scale takes 16 bits. What is beyond n or k stays as the memory was, zero; so do the k's that follow
+// a row that is multiplied.
 type Weight struct {
 	format      Format
 	parts, n, k int
