@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"sprat/config"
 	"sprat/device/cpu"
 	"sprat/latent"
 	"sprat/sample"
@@ -94,9 +95,15 @@ func requests() (rs []Request) {
 // TestWhoeverElseIsServed: the same requests give the same tokens alone and together, whatever the chunks, the threads and the
 // memory of the cache, so little that sequences are preempted among them.
 func TestWhoeverElseIsServed(t *testing.T) {
+	for _, w := range []Weights{F32, Int4} {
+		t.Run(string(w), func(t *testing.T) { checkServed(t, w) })
+	}
+}
+
+func checkServed(t *testing.T, w Weights) {
 	// The absorbed form for every position: rows are then the same bit for bit, whatever was found in the cache.
 	rs := requests()
-	alone := tiny(t, 2, Options{Sequences: 1})
+	alone := tiny(t, 2, Options{Weights: w, Sequences: 1})
 	alone.absorbed = 1 << 30
 	want := make([][]int32, len(rs))
 	for i, r := range rs {
@@ -113,6 +120,7 @@ func TestWhoeverElseIsServed(t *testing.T) {
 		{2, Options{Cache: 512}},
 	} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
+			c.opt.Weights = w
 			e := tiny(t, c.threads, c.opt)
 			e.absorbed = 1 << 30
 			var wait sync.WaitGroup
@@ -350,5 +358,40 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(250, next); n >= 1 { // pages every 64 tokens are entered into the index: less than one a token
 		t.Errorf("%v allocations a token", n)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	e := tiny(t, 2, Options{})
+	r := Request{Tenant: "a", Prompt: prompt(2, 100), MaxTokens: 10}
+	first := generate(t, e, r)
+	if err := e.Update(Random(e.Config, F32)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := e.Submit(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second := collect(t, s); slices.Equal(first, second) || s.Usage().Cached != 0 {
+		t.Errorf("after an update %v with %d tokens from the cache, before it %v", second, s.Usage().Cached, first)
+	}
+}
+
+func TestDoesNotFit(t *testing.T) {
+	cfg, err := config.Parse([]byte(`{"model_type":"deepseek_v3","vocab_size":129280,"hidden_size":7168,"num_hidden_layers":610,
+		"num_attention_heads":128,"q_lora_rank":1536,"kv_lora_rank":512,"qk_nope_head_dim":128,"qk_rope_head_dim":64,"v_head_dim":128,
+		"intermediate_size":18432,"moe_intermediate_size":2048,"n_routed_experts":256,"n_shared_experts":1,"num_experts_per_tok":8,"n_group":8,
+		"topk_group":4,"first_k_dense_replace":3,"scoring_func":"sigmoid","topk_method":"noaux_tc","norm_topk_prob":true,"routed_scaling_factor":2.5}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := AvailableMemory(); !ok {
+		t.Skip("this system doesn't say how much memory is free")
+	}
+	dev := cpu.New(1)
+	defer dev.Close()
+	_, err = Pack(cfg, dev, Int4, Random(cfg, Int4), 64)
+	if err == nil || !strings.Contains(err.Error(), "memory") || strings.Contains(err.Error(), "\n") {
+		t.Errorf("ten times V3: %v, want one line that says memory", err)
 	}
 }

@@ -60,6 +60,9 @@ func (r random) ReadFloat32(name string, dst []float32) error {
 	return nil
 }
 
+// Format implements model.PackedSource.
+func (r random) Format(name string) device.Format { return r.formats(name) }
+
 // Values implements model.PackedSource.
 func (r random) Values(name string) (device.Values, error) {
 	shape := r.shapes[name]

@@ -12,7 +12,6 @@ import (
 	"sprat/device"
 	"sprat/model"
 	"sprat/quant"
-	"sprat/safetensors"
 )
 
 // Weights says how an engine keeps them.
@@ -61,14 +60,8 @@ func (w Weights) formats(cfg *config.Config, src model.PackedSource) model.Forma
 // turned: where o_proj beside it is of integers it gets 8 bits, along the axis that it is used by.
 func storedFormats(w *quant.Weights) model.Formats {
 	stored := func(name string) device.Format {
-		info, _ := w.Info(name)
-		switch info.DType {
-		case quant.Int4:
-			return device.FormatInt4
-		case quant.Int8:
-			return device.FormatInt8
-		case safetensors.F8_E4M3:
-			return device.FormatFP8
+		if f := w.Format(name); f != device.FormatF32 {
+			return f
 		}
 		return device.FormatBF16
 	}

@@ -78,8 +78,9 @@ type piece struct {
 // PackedSource is where Pack reads from, several tensors at once.
 type PackedSource interface {
 	ReadFloat32(name string, dst []float32) error
-	// Values is the tensor as it is stored: quantised where it is, otherwise as float32.
+	// Values is the tensor as it is stored: quantised where it is, otherwise as float32. Format is the format that keeps that as it is.
 	Values(name string) (device.Values, error)
+	Format(name string) device.Format
 }
 
 // Formats chooses the format of a weight by its Hugging Face key. Tensors that share a Weight (gate_proj and up_proj; all experts
@@ -255,7 +256,7 @@ func (p *Packed) fill(x piece, w PackedSource) error {
 // read is a piece's numbers: as they are stored if that is the format of its weight.
 func (p *Packed) read(x piece, w PackedSource) (device.Values, error) {
 	v, err := w.Values(x.name)
-	if err == nil && v.F32 == nil && (x.heads || p.formats(x.name) != x.w.Format()) {
+	if err == nil && v.F32 == nil && (x.heads || w.Format(x.name) != x.w.Format()) {
 		v = device.Values{Rows: v.Rows, Cols: v.Cols, F32: make([]float32, v.Rows*v.Cols)}
 		err = w.ReadFloat32(x.name, v.F32)
 	}
@@ -328,6 +329,8 @@ func (t trained) ReadFloat32(name string, dst []float32) error {
 	t.dev.Read(dst, p.W)
 	return nil
 }
+
+func (t trained) Format(string) device.Format { return device.FormatF32 }
 
 func (t trained) Values(name string) (device.Values, error) {
 	p, ok := t.byName[name]

@@ -12,6 +12,7 @@ import (
 	"sprat/device/cpu"
 	"sprat/engine"
 	"sprat/model"
+	"sprat/sample"
 	"sprat/tokenizer"
 )
 
@@ -199,6 +200,45 @@ func TestSavedModelOpens(t *testing.T) {
 		if got := opened.Tokenizer.Encode(nil, "the lazy fox"); !slices.Equal(got, tok.Encode(nil, "the lazy fox")) {
 			t.Errorf("%s: the tokenizer changed", dtype)
 		}
+	}
+}
+
+// TestFP8Runs: a model in FP8 runs as it is stored, and computes what its numbers in float32 do, but for bfloat16's roundings.
+func TestFP8Runs(t *testing.T) {
+	m, tok := tinyModel(t)
+	path := t.TempDir()
+	if err := Save(path, m, tok, "fp8"); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := engine.OpenDir(os.DirFS(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	dev := cpu.New(2)
+	defer dev.Close()
+	var first []sample.Token
+	for _, w := range []engine.Weights{engine.Stored, engine.F32} {
+		e, err := engine.New(dir, dev, engine.Options{Weights: w})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := e.Submit(t.Context(), engine.Request{Prompt: []int32{3, 5, 8, 2, 9}, MaxTokens: 1, IgnoreEOS: true, Sample: sample.Options{TopLogprobs: 5, Logprobs: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for tok, err := range s.Tokens() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tok.ID >= 0 {
+				first = append(first, tok.Token)
+			}
+		}
+		e.Close()
+	}
+	if len(first) != 2 || first[0].ID != first[1].ID || math.Abs(float64(first[0].Logprob-first[1].Logprob)) > 0.01 {
+		t.Errorf("as stored %+v, in float32 %+v", first[0], first[1])
 	}
 }
 
