@@ -9,11 +9,11 @@ import (
 	"sprat/api"
 )
 
-// policy is what the page may do: run its own scripts and styles, talk to this server, and nothing else. Strings become HTML by
-// way of the named Trusted Types alone: of DOMPurify, of Svelte (its templates), and one for the page's own worker.
+// policy is what the page may do: run its own scripts and styles, talk to this server, and nothing else. Strings become HTML
+// by way of DOMPurify alone.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; font-src 'self'; " +
-	"manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
-	"require-trusted-types-for 'script'; trusted-types dompurify svelte-trusted-html sprat"
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
+	"require-trusted-types-for 'script'; trusted-types dompurify"
 
 // guard lets requests of this machine through, and of no page but ours.
 type guard struct {
