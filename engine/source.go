@@ -64,12 +64,12 @@ func (r random) ReadFloat32(name string, dst []float32) error {
 func (r random) Format(name string) device.Format { return r.formats(name) }
 
 // Values implements model.PackedSource.
-func (r random) Values(name string) (device.Values, error) {
+func (r random) Values(name string, v *device.Values) error {
 	shape := r.shapes[name]
 	if len(shape) != 2 {
-		return device.Values{}, fmt.Errorf("the model has no matrix %s", name)
+		return fmt.Errorf("the model has no matrix %s", name)
 	}
-	v := device.Values{Rows: shape[0], Cols: shape[1]}
+	*v = device.Values{Rows: shape[0], Cols: shape[1]}
 	switch f := r.formats(name); f {
 	case device.FormatInt8, device.FormatInt4:
 		v.Int = make([]int8, v.Rows*v.Cols)
@@ -82,5 +82,5 @@ func (r random) Values(name string) (device.Values, error) {
 		v.F32 = make([]float32, v.Rows*v.Cols)
 		repeat(v.F32, r.block, name)
 	}
-	return v, nil
+	return nil
 }

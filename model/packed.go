@@ -78,8 +78,9 @@ type piece struct {
 // PackedSource is where Pack reads from, several tensors at once.
 type PackedSource interface {
 	ReadFloat32(name string, dst []float32) error
-	// Values is the tensor as it is stored: quantised where it is, otherwise as float32. Format is the format that keeps that as it is.
-	Values(name string) (device.Values, error)
+	// Values sets v to the tensor as it is stored, quantised where it is, otherwise as float32, in the space that v has. Format is the
+	// format that keeps it so.
+	Values(name string, v *device.Values) error
 	Format(name string) device.Format
 }
 
@@ -225,9 +226,10 @@ func (p *Packed) fillPieces(w PackedSource) error {
 	for range workers {
 		go func() {
 			var err error
+			var v device.Values
 			for x := range pieces {
 				if err == nil {
-					err = p.fill(x, w)
+					err = p.fill(x, w, &v)
 				}
 			}
 			errs <- err
@@ -240,31 +242,27 @@ func (p *Packed) fillPieces(w PackedSource) error {
 	return all
 }
 
-func (p *Packed) fill(x piece, w PackedSource) error {
-	v, err := p.read(x, w)
-	switch {
-	case err != nil:
+// fill sets a piece from its tensor: as it is stored, if that is the format of the weight, otherwise by way of float32.
+func (p *Packed) fill(x piece, w PackedSource, v *device.Values) error {
+	if err := w.Values(x.name, v); err != nil {
 		return err
-	case x.heads:
+	}
+	if v.F32 == nil && (x.heads || w.Format(x.name) != x.w.Format()) {
+		*v = device.Values{Rows: v.Rows, Cols: v.Cols, F32: make([]float32, v.Rows*v.Cols)}
+		if err := w.ReadFloat32(x.name, v.F32); err != nil {
+			return err
+		}
+	}
+	if x.heads {
 		p.fillHeads(x, v)
-	default:
-		p.dev.FillWeight(x.w, x.part, x.row, v)
+	} else {
+		p.dev.FillWeight(x.w, x.part, x.row, *v)
 	}
 	return nil
 }
 
-// read is a piece's numbers: as they are stored if that is the format of its weight.
-func (p *Packed) read(x piece, w PackedSource) (device.Values, error) {
-	v, err := w.Values(x.name)
-	if err == nil && v.F32 == nil && (x.heads || w.Format(x.name) != x.w.Format()) {
-		v = device.Values{Rows: v.Rows, Cols: v.Cols, F32: make([]float32, v.Rows*v.Cols)}
-		err = w.ReadFloat32(x.name, v.F32)
-	}
-	return v, err
-}
-
 // fillHeads parts kv_b_proj into W_UK, turned, and W_UV. Each is rounded for the axis that it is contracted over.
-func (p *Packed) fillHeads(x piece, both device.Values) {
+func (p *Packed) fillHeads(x piece, both *device.Values) {
 	h := p.heads
 	turned := make([]float32, h.C*h.N)
 	for i := range h.H {
@@ -332,13 +330,14 @@ func (t trained) ReadFloat32(name string, dst []float32) error {
 
 func (t trained) Format(string) device.Format { return device.FormatF32 }
 
-func (t trained) Values(name string) (device.Values, error) {
+func (t trained) Values(name string, v *device.Values) error {
 	p, ok := t.byName[name]
 	if !ok {
-		return device.Values{}, fmt.Errorf("the model has no parameter %s", name)
+		return fmt.Errorf("the model has no parameter %s", name)
 	}
-	v := device.Values{Rows: p.W.Rows, Cols: p.W.Cols, F32: make([]float32, p.W.Rows*p.W.Cols)}
-	return v, t.ReadFloat32(name, v.F32)
+	n := p.W.Rows * p.W.Cols
+	*v = device.Values{Rows: p.W.Rows, Cols: p.W.Cols, F32: slices.Grow(v.F32[:0], n)[:n]}
+	return t.ReadFloat32(name, v.F32)
 }
 
 // Uniform keeps every weight in f.

@@ -1,13 +1,9 @@
 package quant
 
 import (
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
-	"runtime"
-	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"sprat/device"
@@ -24,10 +20,11 @@ func (w *Weights) ReadFloat32(name string, dst []float32) error {
 	if len(dst) != p.rows*p.cols {
 		return fmt.Errorf("tensor %s has shape [%d %d], but %d elements are wanted", quote(name), p.rows, p.cols, len(dst))
 	}
-	ints, scale, err := w.read(p)
-	if err != nil {
+	var v device.Values
+	if err := w.read(p, &v); err != nil {
 		return err
 	}
+	ints, scale := v.Int, v.Scale
 	for r := range p.rows {
 		row, from := dst[r*p.cols:(r+1)*p.cols], ints[r*p.cols:(r+1)*p.cols]
 		for g, s := range scale[r*p.groups() : (r+1)*p.groups()] {
@@ -42,109 +39,102 @@ func (w *Weights) ReadFloat32(name string, dst []float32) error {
 
 // Values reads the parameter called name, a matrix or a vector, as it is stored: integers and E4M3 with their scales, all else as
 // float32. A scale of a larger group than the device's stands for each of those that it holds for; one that isn't bfloat16 is
-// rounded to it, by 0.2 % at most.
-func (w *Weights) Values(name string) (device.Values, error) {
+// rounded to it, by 0.2 % at most. What v held is lost, and its space used again.
+func (w *Weights) Values(name string, v *device.Values) error {
+	space := *v
+	*v = device.Values{}
 	if p, ok := w.packed[name]; ok {
-		ints, scale, err := w.read(p)
-		if err != nil {
-			return device.Values{}, err
+		v.Rows, v.Cols, v.Int, v.Scale = p.rows, p.cols, space.Int, space.Scale
+		if err := w.read(p, v); err != nil {
+			return err
 		}
-		scale, err = p.spread(scale)
-		return device.Values{Rows: p.rows, Cols: p.cols, Int: ints, Scale: scale}, err
+		return p.spread(v)
 	}
 	info, ok := w.r.Info(name)
 	if !ok || len(info.Shape) < 1 || len(info.Shape) > 2 {
-		return device.Values{}, fmt.Errorf("no matrix or vector %s among the weights", quote(name))
+		return fmt.Errorf("no matrix or vector %s among the weights", quote(name))
 	}
-	v := device.Values{Rows: 1, Cols: info.Shape[len(info.Shape)-1]}
+	v.Rows, v.Cols = 1, info.Shape[len(info.Shape)-1]
 	if len(info.Shape) == 2 {
 		v.Rows = info.Shape[0]
 	}
 	if info.DType != safetensors.F8_E4M3 {
-		v.F32 = make([]float32, v.Rows*v.Cols)
-		return v, w.r.ReadFloat32(name, v.F32)
+		v.F32 = grow(space.F32, v.Rows*v.Cols)
+		return w.r.ReadFloat32(name, v.F32)
 	}
-	v.E4M3 = make([]byte, v.Rows*v.Cols)
+	v.E4M3 = grow(space.E4M3, v.Rows*v.Cols)
 	if err := w.r.ReadBytes(name, v.E4M3, 0); err != nil {
-		return v, err
+		return err
 	}
-	var err error
-	v.Scale, err = w.readScale(name+blockScaleSuffix, float8.Blocks(v.Rows)*float8.Blocks(v.Cols))
-	return v, err
+	v.Scale = grow(space.Scale, float8.Blocks(v.Rows)*float8.Blocks(v.Cols))
+	return w.readScale(name+blockScaleSuffix, v.Scale)
+}
+
+// grow is n elements in the space of s, if that is enough, with any contents.
+func grow[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	return s[:n]
 }
 
 // readScale reads n scales, which must be numbers.
-func (w *Weights) readScale(name string, n int) ([]float32, error) {
-	scale := make([]float32, n)
+func (w *Weights) readScale(name string, scale []float32) error {
 	if err := w.r.ReadFloat32(name, scale); err != nil {
-		return nil, err
+		return err
 	}
 	for i, s := range scale {
 		if s-s != 0 { // as it is for infinities and NaN
-			return nil, fmt.Errorf("scales %s: number %d is %v; the file is damaged", quote(name), i, s)
+			return fmt.Errorf("scales %s: number %d is %v; the file is damaged", quote(name), i, s)
 		}
 	}
-	return scale, nil
+	return nil
 }
 
-// chunk is about how many bytes of packed integers are read at a time, by each core.
+// chunk is about how many bytes of packed integers are read at a time.
 const chunk = 1 << 16
 
-// read reads integers [rows, cols] and scales [rows, groups], on all cores.
-func (w *Weights) read(p packed) ([]int8, []float32, error) {
-	scale, err := w.readScale(p.module+scaleSuffix, p.rows*p.groups())
-	if err != nil {
-		return nil, nil, err
+// read reads integers [rows, cols] and scales [rows, groups].
+func (w *Weights) read(p packed, v *device.Values) error {
+	v.Int, v.Scale = grow(v.Int, p.rows*p.cols), grow(v.Scale, p.rows*p.groups())
+	if err := w.readScale(p.module+scaleSuffix, v.Scale); err != nil {
+		return err
 	}
-	var (
-		ints   = make([]int8, p.rows*p.cols)
-		size   = 4 * p.words() // bytes of a row
-		step   = max(1, chunk/size)
-		chunks = ceil(p.rows, step)
-		next   atomic.Int64
-		errs   = make([]error, min(runtime.GOMAXPROCS(0), chunks))
-		wait   sync.WaitGroup
-	)
-	for i := range errs {
-		wait.Go(func() {
-			buf := make([]byte, min(step, p.rows)*size)
-			for errs[i] == nil {
-				lo := (int(next.Add(1)) - 1) * step
-				if lo >= p.rows {
-					return
-				}
-				words := buf[:min(step, p.rows-lo)*size]
-				errs[i] = w.r.ReadBytes(p.module+packedSuffix, words, int64(lo*size))
-				for r := lo; len(words) > 0; r, words = r+1, words[size:] {
-					unpack(ints[r*p.cols:(r+1)*p.cols], words, p.bits)
-				}
-			}
-		})
+	size := 4 * p.words() // bytes of a row
+	step := min(max(1, chunk/size), p.rows)
+	buf := make([]byte, step*size)
+	for lo := 0; lo < p.rows; lo += step {
+		words := buf[:min(step, p.rows-lo)*size]
+		if err := w.r.ReadBytes(p.module+packedSuffix, words, int64(lo*size)); err != nil {
+			return err
+		}
+		for r := lo; len(words) > 0; r, words = r+1, words[size:] {
+			unpack(v.Int[r*p.cols:(r+1)*p.cols], words, p.bits)
+		}
 	}
-	wait.Wait()
-	return ints, scale, cmp.Or(errs...)
+	return nil
 }
 
 // spread gives the scales that a device takes, [rows, ⌈cols/GroupSize⌉] in bfloat16.
-func (p packed) spread(scale []float32) ([]float32, error) {
+func (p packed) spread(v *device.Values) error {
 	if !p.bf16 {
-		for i, s := range scale {
-			if scale[i] = roundBF16(s); math.IsInf(float64(scale[i]), 0) {
-				return nil, fmt.Errorf("scales %s: number %d is %v, which bfloat16 does not hold", quote(p.module+scaleSuffix), i, s)
+		for i, s := range v.Scale {
+			if v.Scale[i] = roundBF16(s); math.IsInf(float64(v.Scale[i]), 0) {
+				return fmt.Errorf("scales %s: number %d is %v, which bfloat16 does not hold", quote(p.module+scaleSuffix), i, s)
 			}
 		}
 	}
 	if p.group == device.GroupSize {
-		return scale, nil
+		return nil
 	}
-	n := ceil(p.cols, device.GroupSize)
-	out := make([]float32, p.rows*n)
+	n, scale := ceil(p.cols, device.GroupSize), v.Scale
+	v.Scale = make([]float32, p.rows*n)
 	for r := range p.rows {
 		for g := range n {
-			out[r*n+g] = scale[r*p.groups()+g*device.GroupSize/p.group]
+			v.Scale[r*n+g] = scale[r*p.groups()+g*device.GroupSize/p.group]
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // roundBF16 rounds to bfloat16, to nearest even.

@@ -2,6 +2,7 @@ package quant
 
 import (
 	"fmt"
+	"sprat/device"
 	"testing"
 )
 
@@ -26,8 +27,9 @@ func BenchmarkValues(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.SetBytes(rows * cols * int64(bits) / 8)
+			var v device.Values
 			for i := 0; b.Loop(); i++ {
-				if _, err := w.Values(fmt.Sprint("m", i%weights, ".weight")); err != nil {
+				if err := w.Values(fmt.Sprint("m", i%weights, ".weight"), &v); err != nil {
 					b.Fatal(err)
 				}
 			}
