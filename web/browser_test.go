@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,8 @@ type answer struct {
 	thought, text string
 	piece         int           // bytes in a chunk; 0: all at once
 	pause         time.Duration // between chunks
+	rate          int           // chunks a second, by the clock, in place of pause
+	sent          *atomic.Int32 // counts the chunks, if set
 	finish        string        // "stop" if empty
 	status        int           // of a refusal
 	message       string        // its words
@@ -150,6 +153,7 @@ func (a answer) stream(w http.ResponseWriter, r *http.Request) bool {
 		return map[string]any{"choices": []any{map[string]any{"index": 0, "finish_reason": finish,
 			"delta": map[string]any{"content": content, "reasoning_content": thought}}}, "usage": nil}
 	}
+	started, n := time.Now(), 0
 	say := func(text string, thought bool) bool {
 		for next := range pieces(text, a.piece) {
 			if thought {
@@ -157,10 +161,17 @@ func (a answer) stream(w http.ResponseWriter, r *http.Request) bool {
 			} else {
 				send(delta(next, nil, nil))
 			}
+			if n++; a.sent != nil {
+				a.sent.Store(int32(n))
+			}
+			pause := a.pause
+			if a.rate > 0 {
+				pause = time.Until(started.Add(time.Duration(n) * time.Second / time.Duration(a.rate)))
+			}
 			select {
 			case <-r.Context().Done():
 				return false
-			case <-time.After(a.pause):
+			case <-time.After(pause):
 			}
 		}
 		return true
@@ -270,7 +281,7 @@ func open(t *testing.T, b *backend, s size, fragment string) *tab {
 	}
 	ctx, cancel := chromedp.NewContext(parent)
 	t.Cleanup(cancel)
-	ctx, cancelTime := context.WithTimeout(ctx, 100*time.Second)
+	ctx, cancelTime := context.WithTimeout(ctx, 3*time.Minute)
 	t.Cleanup(cancelTime)
 	p := &tab{t: t, ctx: ctx, b: b}
 	p.run()

@@ -116,6 +116,11 @@ const rules: MarkedExtension = {
     },
     image: ({ href, text }) => link(href, `${escape(text || 'image')} (image)`),
     checkbox: ({ checked }) => (checked ? '☑ ' : '☐ '),
+    list({ ordered, start, items }) {
+      const number = ordered && start !== 1 ? ` start="${start}"` : ''
+      const body = items.map((item) => this.listitem(item)).join('')
+      return ordered ? `<ol${number}>${body}</ol>` : `<ul>${body}</ul>`
+    },
     listitem(item) {
       const isText = (t: Token) => t.type === 'text' || t.type === 'paragraph'
       const paragraphs = item.tokens.filter(isText).length > 1
