@@ -425,7 +425,7 @@ func (p *tab) ask(s string) {
 func (p *tab) done() {
 	p.t.Helper()
 	p.until(`document.querySelector('.answer') && !document.querySelector('.answer[aria-busy=true]') && !document.querySelector('.live')`)
-	p.until(`!document.querySelector('.math[data-tex]:not(:has(.katex), .unreadable)')`)
+	p.until(`!document.querySelector('.math[data-tex]:not(.set, .unreadable)')`)
 }
 
 func (p *tab) colours(scheme string) {

@@ -100,7 +100,7 @@ const askMocked = `window.ask = async () => {
 
 // plain is the structure of an answer without what comes later: colours and formulas.
 const plain = `window.plain = (node) => {
-	node.querySelectorAll('.math').forEach((e) => { e.textContent = e.dataset.tex; e.classList.remove('unreadable') })
+	node.querySelectorAll('.math').forEach((e) => { e.textContent = e.dataset.tex; e.classList.remove('set', 'unreadable') })
 	node.querySelectorAll('pre code').forEach((e) => { e.textContent = e.textContent })
 	return node.innerHTML.replace(/\n/g, '¶')
 }, 0`

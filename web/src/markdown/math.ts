@@ -45,6 +45,7 @@ function draw(span: HTMLElement): void {
     const node = tree.toNode() as Element
     for (const e of node.querySelectorAll<HTMLElement>('[data-style]')) e.style.cssText = e.dataset.style!
     span.replaceChildren(node)
+    span.classList.add('set')
   } catch {
     span.classList.add('unreadable')
   }
