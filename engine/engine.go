@@ -151,12 +151,19 @@ func (e *Engine) Close() {
 func (e *Engine) Update(w model.PackedSource) error {
 	u := &update{w, make(chan error, 1)}
 	e.mu.Lock()
-	if e.closed || e.update != nil {
-		e.mu.Unlock()
-		return errors.New("the engine is closed, or being updated already")
+	var err error
+	switch {
+	case e.closed:
+		err = errClosed
+	case e.update != nil:
+		err = errors.New("the engine is being updated already")
+	default:
+		e.update = u
 	}
-	e.update = u
 	e.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	e.nudge()
 	return <-u.done
 }
@@ -215,6 +222,11 @@ func (e *Engine) run() {
 		case len(batch.Work) > 0:
 			e.advance(batch)
 		case closed:
+			e.mu.Lock()
+			if e.update != nil {
+				e.update.done <- errClosed
+			}
+			e.mu.Unlock()
 			return
 		default:
 			e.sched.Commit(batch, nil)

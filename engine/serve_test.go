@@ -372,6 +372,19 @@ func TestUpdate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	busy, err := e.Submit(context.Background(), Request{Prompt: prompt(1, 3)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	updated := make(chan error)
+	go func() { updated <- e.Update(Random(e.Config, F32)) }()
+	defer func() {
+		busy.Cancel()
+		e.Close()
+		if err := <-updated; err != nil && !errors.Is(err, errClosed) {
+			t.Error(err)
+		}
+	}()
 	if second := collect(t, s); slices.Equal(first, second) || s.Usage().Cached != 0 {
 		t.Errorf("after an update %v with %d tokens from the cache, before it %v", second, s.Usage().Cached, first)
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -69,6 +70,7 @@ type Stream struct {
 
 func newStream(e *Engine, r Request) (*Stream, error) {
 	s := &Stream{request: r, engine: e, prompt: len(r.Prompt), ready: make(chan struct{}, 1), usage: Usage{Prompt: len(r.Prompt)}}
+	s.request.Prompt = slices.Clone(r.Prompt)
 	var err error
 	if s.sampler, err = sample.New(r.Sample, e.Config.VocabSize, r.Prompt); err != nil {
 		return nil, err
