@@ -18,8 +18,8 @@ export class Flow {
     this.wake?.()
   }
 
-  /** drawInto draws the text into root, a little in each frame, and calls drawn after each. It returns what stops that. */
-  drawInto(root: HTMLElement, drawn: () => void): () => void {
+  /** drawInto draws the text into root, a little in each frame. It returns what stops that. */
+  drawInto(root: HTMLElement): () => void {
     const writer = new Writer(root)
     let at = 0
     let frame = 0
@@ -33,7 +33,6 @@ export class Flow {
       at = end
       const done = this.ended && at === this.text.length
       if (done) writer.end()
-      drawn()
       if (done) this.wake = undefined
       else if (at < this.text.length || this.ended) wake()
       // A frame that took long is followed by a longer pause: drawing never takes more than a third of the time.
