@@ -62,6 +62,12 @@ build=$(echo "$(date +%s.%N) - $build_start" | bc)
 	echo
 	bash runs/quantize.sh 2>/dev/null || echo "(not run: no text)"
 	echo
+	echo "## Running a model, beside llama.cpp and ik_llama.cpp"
+	echo
+	echo "\`bash runs/peers.sh\`: runs/m.json (2 B parameters, 0.44 B activated) and runs/s.json with random weights, two threads, in turns."
+	echo
+	bash runs/peers.sh
+	echo
 	echo "## Tokenizer"
 	echo
 	echo "\`go test ./tokenizer -run xxx -bench . -benchtime 1x -count 3\`: encoding cold on one core, training 100 MB at vocabulary 32k."

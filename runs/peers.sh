@@ -23,13 +23,7 @@ trap 'rm -rf "$tmp"' EXIT
 CGO_ENABLED=0 go build -buildvcs=true -o "$tmp/sprat" ./cmd/sprat
 mkdir "$tmp/m" "$tmp/s"
 cp runs/s.json "$tmp/s/config.json"
-cat >"$tmp/m/config.json" <<-'END'
-	{"model_type": "deepseek_v3", "vocab_size": 32768, "hidden_size": 1024, "num_hidden_layers": 18, "first_k_dense_replace": 1,
-	 "intermediate_size": 4096, "num_attention_heads": 16, "q_lora_rank": 768, "kv_lora_rank": 512, "qk_nope_head_dim": 128,
-	 "qk_rope_head_dim": 64, "v_head_dim": 128, "n_routed_experts": 64, "num_experts_per_tok": 6, "n_shared_experts": 2,
-	 "n_group": 1, "topk_group": 1, "moe_intermediate_size": 512, "scoring_func": "sigmoid", "topk_method": "noaux_tc",
-	 "norm_topk_prob": true, "routed_scaling_factor": 2.5, "max_position_embeddings": 32768, "rope_theta": 10000, "rms_norm_eps": 1e-6}
-END
+cp runs/m.json "$tmp/m/config.json"
 cache=$((18 * 576 * 2)) # bytes of a token's latents in M
 
 # note ENGINE MODEL BITS: takes lines "what depth batch figure" to the table.
