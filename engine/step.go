@@ -11,7 +11,6 @@ type step struct {
 	pass    *model.Pass
 	vocab   int
 	model   model.Step
-	order   []int32 // of the batch's work: absorbed first
 	logits  []float32
 	results []sched.Result
 	sampled []int32 // [work] the row of logits, or -1
