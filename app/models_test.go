@@ -218,11 +218,11 @@ func TestGoneClient(t *testing.T) {
 			io.Copy(io.Discard, answer.Body)
 			answer.Body.Close()
 		}
-		began := time.Now()
+		began := time.Now()                                               // the whole answer takes half a minute at least
 		if err := m.list[0].engine.Update(weights.Source()); err != nil { // which waits until nothing is under way
 			t.Fatal(err)
 		}
-		if took := time.Since(began); took > time.Second {
+		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("stream %s: the engine goes on for %v", stream, took)
 		}
 	}

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -35,9 +36,14 @@ func (m metrics) minus(o metrics) metrics {
 	return metrics{m.script - o.script, m.layout - o.layout, m.style - o.style, m.task - o.task}
 }
 
-// A long answer costs as much at its end as at its beginning, and the page stays responsive: 10,000 tokens at 200 a second.
+// A long answer costs as much at its end as at its beginning, and the page stays responsive: 10,000 tokens at 200 a second. What that
+// takes is said, and with SPRAT_TIMED, on a machine that has nothing else to do, must stay in bounds.
 func TestLongAnswerStaysFast(t *testing.T) {
 	const tokens, perSecond = 10_000, 200
+	fail := t.Logf
+	if os.Getenv("SPRAT_TIMED") != "" {
+		fail = t.Errorf
+	}
 	text := strings.Repeat(document(t)+"\n", 4*tokens/len(document(t))+1)[:4*tokens]
 	total := int32(0)
 	for range pieces(text, 4) {
@@ -76,13 +82,13 @@ func TestLongAnswerStaysFast(t *testing.T) {
 	t.Logf("seconds of a thousand tokens: first %+.3f, last %+.3f", head, tail)
 	t.Logf("tasks over 50 ms: %.0f among %d frames", long, frames)
 	if ratio := tail.script / head.script; ratio > 1.5 {
-		t.Errorf("scripts take %.2f times as long at the end", ratio)
+		fail("scripts take %.2f times as long at the end", ratio)
 	} else {
 		t.Logf("script time at the end / at the beginning: %.2f", ratio)
 	}
 	// A frame is one task here, or several: where fewer than one frame in a hundred has a long one, so do fewer than that of the tasks.
 	if len(long)*100 > frames {
-		t.Errorf("%d tasks of over 50 ms in %d frames", len(long), frames)
+		fail("%d tasks of over 50 ms in %d frames", len(long), frames)
 	}
 	p.expect(fmt.Sprintf(`document.querySelector('.answer > .prose').textContent.length > %d`, tokens))
 }
