@@ -87,8 +87,8 @@ func Pack(cfg *config.Config, dev device.Inference, w Weights, src model.PackedS
 	return model.Pack(cfg, dev, positions, w.precision(), formats, src)
 }
 
-// bits is about how many a number takes, its share of a scale included.
-func bits(f device.Format) int64 {
+// halfBits is about how many half bits a number takes, its share of a scale included.
+func halfBits(f device.Format) int64 {
 	switch f {
 	case device.FormatF32:
 		return 32 * 2
@@ -114,7 +114,7 @@ func fitsMemory(cfg *config.Config, formats model.Formats) error {
 		for _, d := range shape {
 			n *= int64(d)
 		}
-		if need += n * bits(formats(name)) / 16; need > free {
+		if need += n * halfBits(formats(name)) / 16; need > free {
 			return fmt.Errorf("the weights need more than the %.1f GB of memory that are free: quantise the model (sprat quantize), or find a larger machine",
 				float64(free)/1e9)
 		}

@@ -93,17 +93,6 @@ func (p *Packed) PagesShape(pages, rows int, f device.PageFormat) device.PagesSh
 	return s
 }
 
-// AbsorbedRows is the number of a sequence's query rows from which on the explicit form costs less than the absorbed one. For rows
-// much fewer than the keys, making keys and values of a key costs 2·H·C·(N+V), and using them costs each query row 2·H·(N+R+V) where
-// it costs 2·H·(2C+R) to use the latent: C·(N+V)/(2C−N−V). With a latent no wider than that the absorbed form is always the cheaper.
-func (p *Packed) AbsorbedRows() int {
-	h := p.heads
-	if p.Config.IsGQA() || 2*h.C <= h.N+h.V {
-		return p.Positions() + 1
-	}
-	return (h.C*(h.N+h.V) + 2*h.C - h.N - h.V - 1) / (2*h.C - h.N - h.V)
-}
-
 // Run computes a step: it appends the latents of its rows to the pages, and writes logits [S, vocab] of the rows asked for.
 func (p *Packed) Run(w *Pass, pages device.Pages, s Step, logits []float32) {
 	t, n := len(s.IDs), len(s.Logits)
@@ -140,36 +129,6 @@ func (p *Packed) Run(w *Pass, pages device.Pages, s Step, logits []float32) {
 	p.norm.Forward(last, w.rstd.RowSlice(0, n), w.h.RowSlice(0, n))
 	p.dev.Project(out, last, p.head, false)
 	p.dev.Read(logits[:n*out.Cols], out)
-}
-
-// attend adds attention's output for w.h to w.x. Equation numbers are those of MLA.
-func (p *Packed) attend(a *packedMLA, w *Pass, pages device.Pages, layer int, s Step) {
-	h := p.heads
-	p.dev.Project(w.down, w.h, a.down, false) // (1) (3) (6)
-	rest := w.down.Cols - h.C - h.R
-	q, cKV, kR := w.down.ColSlice(0, rest), w.down.ColSlice(rest, rest+h.C), w.down.ColSlice(rest+h.C, w.down.Cols)
-	if a.up != nil {
-		a.qNorm.Forward(w.cQ, w.rstd, q)
-		q = w.q
-		p.dev.Project(q, w.cQ, a.up, false) // (7) (8)
-	}
-	p.rope.Forward(q, h.N+h.R, h.N, w.pos)
-	p.rope.Forward(kR, h.R, 0, w.pos)
-	a.kvNorm.Forward(w.cKV, w.rstd, cKV)
-	p.dev.StoreLatents(pages, layer, w.cKV, kR, s.Contexts)
-
-	if short := s.Contexts[:s.Absorbed]; len(short) > 0 {
-		// q_i·kC_i = (qC_i W_UK_i)·cKV and o_i = W_UV_i (Σ_s p_s cKV_s): see V2's report, section 2.1.2
-		end := short[len(short)-1].First + short[len(short)-1].Rows
-		q, qC, oC, o := q.RowSlice(0, end), w.qC.RowSlice(0, end), w.oC.RowSlice(0, end), w.o.RowSlice(0, end)
-		p.dev.ProjectEach(qC, q, a.wUK, h.N+h.R, 0)
-		p.dev.PagedLatentAttention(oC, qC, q, pages, layer, short, h)
-		p.dev.ProjectEach(o, oC, a.wUV, h.C, 0)
-	}
-	if long := s.Contexts[s.Absorbed:]; len(long) > 0 {
-		p.dev.PagedAttention(w.o, q, pages, layer, a.wUK, a.wUV, long, h) // (2) (5) (4) (9) (10)
-	}
-	p.dev.Project(w.x, w.o, a.outProj, true) // (11)
 }
 
 // attendGQA is attend for GQA. A group is attention over latents, the pairs [k_g | v_g], by queries [q_i | 0]: of the output,

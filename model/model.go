@@ -1,7 +1,7 @@
 // Package model is DeepSeek-V2 and V3 as their reports write them, and nothing else: no files, no flags.
 // Read it in the papers' order: mla.go, gate.go, moe.go, block.go, mtp.go, and last this file and step.go,
-// which put the parts together for training; packed.go and infer.go are the model as it is run, attention in both forms over a cache of
-// latents. gqa.go is what MLA is compared with, clip.go what Muon needs.
+// which put the parts together for training; packed.go, infer.go and mla_absorbed.go are the model as it is run, attention in both
+// forms over a cache of latents. gqa.go is what MLA is compared with, clip.go what Muon needs.
 //
 // Shapes:
 //
