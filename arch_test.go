@@ -30,6 +30,7 @@ var levels = map[string]int{
 	"nn":                2,
 	"latent":            2,
 	"quant":             2,
+	"reward":            2,
 	"model":             3,
 	"report":            3,
 	"optim":             3,

@@ -111,6 +111,17 @@ func (f *Format) Turns() bool { return f.user != none && f.assistant != none }
 // Thinks says whether the model can think before it answers.
 func (f *Format) Thinks() bool { return f.Turns() && f.think != none && f.endThink != none }
 
+// Thought returns the tokens that begin and end a thought; -1 each where the model can't think.
+func (f *Format) Thought() (begin, end int32) {
+	if !f.Thinks() {
+		return none, none
+	}
+	return f.think, f.endThink
+}
+
+// Control says whether a token marks something, rather than being part of a text: turns, thoughts, the end, and the like.
+func (f *Format) Control(id int32) bool { return f.control[id] }
+
 // Ends are the tokens that end an answer: <｜User｜> among them, as what follows isn't the model's to say.
 func (f *Format) Ends() []int32 {
 	return slices.DeleteFunc([]int32{f.eos, f.user}, func(id int32) bool { return id == none })

@@ -117,6 +117,9 @@ func (p Problem) Solve(rng *rand.Rand) []Segment {
 	return w.segments
 }
 
+// Graded reports whether Verify means something: all but talk.
+func (p Problem) Graded() bool { return p.graded }
+
 // Verify reports whether reply, a final answer, is right.
 func (p Problem) Verify(reply string) bool {
 	reply, ok := tidy(reply)
