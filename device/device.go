@@ -54,6 +54,7 @@ type RouteSpec struct {
 	GroupTop2         bool    // a group counts by the sum of its two best u (V3), else by its best (V2)
 	Normalize         bool    // weights are divided by their sum
 	ScalingFactor     float32 // then multiplied by this
+	Replay            bool    // rows whose Index is not negative keep those experts, chosen earlier: only scores and weights are new
 }
 
 // Routing is what Route produces for T tokens, all of it in device memory. Slots are the T·K (token, choice) pairs sorted by
@@ -136,7 +137,7 @@ type Device interface {
 
 	// Route chooses K experts for each token from logits [T, E], by the equations of package model's gate. bias [1, E]
 	// counts for choosing alone; the zero Mat is none. Experts of groups that are not kept are never chosen, whatever the
-	// signs. Of equal scores the lower index wins.
+	// signs. Of equal scores the lower index wins. With spec.Replay, Index is read too.
 	Route(r Routing, logits, bias tensor.Mat, spec RouteSpec)
 	// RouteBackward adds to dlogits [T, E] what follows from dweight [T, K] and from the sequence-wise balance loss
 	//   L = balance/B · Σ_b Σ_i f_i P_i,  f_i = E/(K·T_b) Σ_t [s_i,t in TopK of s_t],  P_i = 1/T_b Σ_t s_i,t / Σ_j s_j,t
@@ -156,9 +157,10 @@ type Device interface {
 	ExpertsBackward(dx, dGateUp, dDown, dweight, dy, gateUp, down tensor.Mat, r Routing, s ExpertsSaved, p Precision)
 
 	// HeadLoss is the output head with its cross-entropy, in chunks of rows, so that the logits [T, vocab] never exist whole.
-	// loss [T, 1] = -log softmax(x·wᵀ)[target]; 0 where targets [T, 1] I32 is negative (ignored). It adds scale·dloss/dx to dx
-	// and likewise to dw, Σ over t; zero Mats for both make it an evaluation.
-	HeadLoss(loss, dx, dw, x, w, targets tensor.Mat, scale float32, p Precision)
+	// loss [T, 1] = -log softmax(x·wᵀ)[target]; 0 where targets [T, 1] I32 is negative (ignored). It adds
+	// scale·weights[t]·dloss[t]/dx to dx and likewise to dw, Σ over t, weights [T, 1] being ones where they are the zero Mat; zero
+	// Mats for dx and dw make it an evaluation.
+	HeadLoss(loss, dx, dw, x, w, targets, weights tensor.Mat, scale float32, p Precision)
 
 	// SumSquares returns Σ x² over m. It reads from the device.
 	SumSquares(m tensor.Mat) float64

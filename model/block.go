@@ -101,14 +101,14 @@ func (l *Block) Forward(y, x tensor.Mat, b *rows, s *blockSaved) {
 	} else {
 		l.Attn.Forward(s.h, s.xNorm, b, &s.attn)
 	}
-	l.feedForward(y, s)
+	l.feedForward(y, b, s)
 }
 
-func (l *Block) feedForward(y tensor.Mat, s *blockSaved) {
+func (l *Block) feedForward(y tensor.Mat, b *rows, s *blockSaved) {
 	l.PostNorm.Forward(s.hNorm, s.hRstd, s.h)
 	l.dev.Copy(y, s.h)
 	if l.MoE != nil {
-		l.MoE.Forward(y, s.hNorm, &s.moe)
+		l.MoE.Forward(y, s.hNorm, b, &s.moe)
 	} else {
 		l.MLP.Forward(y, s.hNorm, &s.mlp)
 	}

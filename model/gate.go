@@ -22,8 +22,9 @@ type Gate struct {
 	Bias tensor.Mat // [1, E]; the zero Mat where the model has none
 	Load tensor.Mat // [1, E] tokens that chose each expert since the last UpdateBias
 
-	spec device.RouteSpec
-	dev  device.Device
+	spec    device.RouteSpec
+	mixture int // which of the model's mixtures it is the gate of
+	dev     device.Device
 }
 
 func newGate(b *nn.Builder, prefix string, cfg *config.Config) *Gate {
@@ -86,10 +87,15 @@ func (s gateSaved) first(t int) gateSaved {
 	return s
 }
 
-// Forward routes the rows of x [T, D].
-func (g *Gate) Forward(x tensor.Mat, s *gateSaved) {
+// Forward routes the rows of x [T, D], those that b has experts for to these.
+func (g *Gate) Forward(x tensor.Mat, b *rows, s *gateSaved) {
 	g.Proj.Forward(s.logits, x)
-	g.dev.Route(s.routing, s.logits, g.Bias, g.spec)
+	spec := g.spec
+	if g.mixture < len(b.experts) {
+		g.dev.UploadInts(s.routing.Index, b.experts[g.mixture])
+		spec.Replay = true
+	}
+	g.dev.Route(s.routing, s.logits, g.Bias, spec)
 }
 
 // Backward adds to dx what follows from dweight [T, K], and from the sequence-wise balance loss (17)–(20) where

@@ -25,7 +25,7 @@ func tinyGQA(t *testing.T, groups int) *config.Config {
 }
 
 func TestGQAGradient(t *testing.T) {
-	for name, e := range gradientErrors(t, tinyGQA(t, 2), newDevice(t, 2)) {
+	for name, e := range gradientErrors(t, tinyGQA(t, 2), newDevice(t, 2), Objective{MTPWeight: 0.3}) {
 		if e > gradientTolerance {
 			t.Errorf("%s: slopes by differences and by Backward differ by %.2g of their size", name, e)
 		}
@@ -51,7 +51,7 @@ func TestGQAGradientCheckHasTeeth(t *testing.T) {
 		"group": lastOfGroup{newDevice(t, 2), cfg.HeadDim}, "rotation": turnsForward{newDevice(t, 2)},
 	} {
 		wrong := 0
-		for param, e := range gradientErrors(t, cfg, dev) {
+		for param, e := range gradientErrors(t, cfg, dev, Objective{MTPWeight: 0.3}) {
 			if e > gradientTolerance && strings.Contains(param, "k_proj") {
 				wrong++
 			}

@@ -86,6 +86,7 @@ func New(cfg *config.Config, dev device.Device, opt Options) *Model {
 	}
 	for _, l := range m.layers {
 		if l.MoE != nil {
+			l.MoE.Gate.mixture = len(m.loads)
 			m.loads = append(m.loads, make([]float32, cfg.NRoutedExperts))
 		}
 	}
@@ -171,6 +172,9 @@ type Batch struct {
 	IDs     []int32 // [T]
 	Targets []int32 // [T] the token that follows, negative where the loss leaves it out; nil where there is no loss
 	Starts  []int32 // sequence b is IDs[Starts[b]:Starts[b+1]]
+	// Experts, by mixture, are those that each row goes to, [T·K], negative for the gate to choose: routing replay. Mixtures that are
+	// not in it, those of MTP modules among them, choose.
+	Experts [][]int32
 }
 
 // Check says what is wrong with b, if anything.

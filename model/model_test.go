@@ -89,7 +89,29 @@ func TestParamsAreThoseOfCost(t *testing.T) {
 // change within a step of the difference, so biases fix it, other experts in each layer. For the same reason the balance
 // loss, whose f_i jumps, is left to device/devicetest and to the gold vectors.
 func TestGradient(t *testing.T) {
-	for name, e := range gradientErrors(t, tiny(t), newDevice(t, 2)) {
+	for name, e := range gradientErrors(t, tiny(t), newDevice(t, 2), Objective{MTPWeight: 0.3}) {
+		if e > gradientTolerance {
+			t.Errorf("%s: slopes by differences and by Backward differ by %.2g of their size", name, e)
+		}
+	}
+}
+
+// weighed is a loss of rows of both signs, each counting by a function of its own likelihood, as a policy gradient's do.
+func weighed(nll, slope []float32) (loss float64) {
+	for i, l := range nll {
+		if l == 0 {
+			continue // no target
+		}
+		advantage := float64(i%3) - 0.7
+		p := math.Exp(-float64(l) / 8)
+		loss -= advantage * p
+		slope[i] = float32(advantage * p / 8)
+	}
+	return loss
+}
+
+func TestGradientOfWeighedLoss(t *testing.T) {
+	for name, e := range gradientErrors(t, tiny(t), newDevice(t, 2), Objective{MTPWeight: 0.3, Weigh: weighed}) {
 		if e > gradientTolerance {
 			t.Errorf("%s: slopes by differences and by Backward differ by %.2g of their size", name, e)
 		}
@@ -105,7 +127,7 @@ func (d turnsForward) RoPE(x tensor.Mat, headDim, off int, pos, cos, sin tensor.
 
 func TestGradientCheckHasTeeth(t *testing.T) {
 	wrong := 0
-	for _, e := range gradientErrors(t, tiny(t), turnsForward{newDevice(t, 2)}) {
+	for _, e := range gradientErrors(t, tiny(t), turnsForward{newDevice(t, 2)}, Objective{MTPWeight: 0.3}) {
 		if e > gradientTolerance {
 			wrong++
 		}
@@ -120,7 +142,7 @@ func TestGradientCheckHasTeeth(t *testing.T) {
 const gradientTolerance = 2e-2
 
 // gradientErrors returns, for each parameter, how far the slope of the loss along one direction is from Backward's.
-func gradientErrors(t *testing.T, cfg *config.Config, dev device.Device) map[string]float64 {
+func gradientErrors(t *testing.T, cfg *config.Config, dev device.Device, o Objective) map[string]float64 {
 	m := New(cfg, dev, Options{Train: true})
 	m.Init(7, 0.2)
 	b := randomBatch(m.Config.VocabSize, 7, 5)
@@ -132,7 +154,6 @@ func gradientErrors(t *testing.T, cfg *config.Config, dev device.Device) map[str
 		}
 		layer++
 	}
-	o := Objective{MTPWeight: 0.3}
 	s := m.NewState(len(b.IDs), true)
 	loss := func() float64 { return m.Gradients(s, b, o).Total(o) }
 

@@ -64,8 +64,8 @@ func (m *MoE) newGrads(t int) moeGrads {
 }
 
 // Forward adds to y.
-func (m *MoE) Forward(y, x tensor.Mat, s *moeSaved) {
-	m.Gate.Forward(x, &s.gate)
+func (m *MoE) Forward(y, x tensor.Mat, b *rows, s *moeSaved) {
+	m.Gate.Forward(x, b, &s.gate)
 	m.Experts.Forward(y, x, s.gate.routing, s.experts)
 	if m.Shared != nil {
 		m.Shared.Forward(y, x, &s.shared)

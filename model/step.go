@@ -11,6 +11,9 @@ type Objective struct {
 	// Whole is what the means are over where a batch is one of several that make up a step: gradients and losses of the
 	// batches then add up to those of the step. nil is the batch alone.
 	Whole *Count
+	// Weigh, where there is one, is the main loss instead of the mean: a function of -log p of each row's target, 0 on rows without
+	// one. It returns its value and sets slope to its derivatives. A policy gradient is such a function.
+	Weigh func(nll, slope []float32) float64
 }
 
 // Count is the number of things that the parts of a loss are means over.
@@ -46,7 +49,8 @@ func (l Loss) Total(o Objective) float64 {
 type rows struct {
 	ids, targets, pos tensor.Mat // [T, 1] I32
 	starts            []int32
-	learning          bool // the pass is one of Gradients
+	experts           [][]int32 // Batch.Experts
+	learning          bool      // the pass is one of Gradients
 }
 
 // State is the space that a pass over T tokens needs. One is made for a batch size and used again and again; for training
@@ -63,6 +67,8 @@ type State struct {
 	losses []float32  // loss on the host
 
 	// for training alone
+	slope         tensor.Mat // [T, 1] Objective.Weigh's
+	slopes        []float32  // slope on the host
 	dx, dy, dNorm tensor.Mat // [T, D] gradients
 	again         tensor.Mat // [T, D] the output of a layer that is computed again
 	dense, moe    blockGrads
@@ -116,6 +122,7 @@ func (m *Model) NewState(t int, train bool) *State {
 				*g = l.newGrads(t)
 			}
 		}
+		s.slope, s.slopes = mat(1, tensor.F32), make([]float32, t)
 		s.mtpLosses = make([]float64, len(m.MTP))
 	}
 	return s
@@ -138,7 +145,7 @@ func (s *State) grads(l *Block) *blockGrads {
 
 // upload puts b, and the shifted tokens of each MTP depth, onto the device. The batch's length is the state's.
 func (m *Model) upload(s *State, b Batch) {
-	s.rows.starts = b.Starts
+	s.rows.starts, s.rows.experts = b.Starts, b.Experts
 	m.dev.UploadInts(s.rows.ids, b.IDs)
 	if b.Targets != nil {
 		m.dev.UploadInts(s.rows.targets, b.Targets)
@@ -206,7 +213,12 @@ func (m *Model) Logits(s *State, b Batch, logits tensor.Mat, mtp []tensor.Mat) {
 // state is used again.
 func (m *Model) Evaluate(s *State, b Batch) []float32 {
 	m.forward(s, b)
-	m.dev.HeadLoss(s.loss, tensor.Mat{}, tensor.Mat{}, s.norm, m.Head.W, s.rows.targets, 0, m.precision)
+	return m.nll(s)
+}
+
+// nll is -log p of each row's target, from the final norm's output.
+func (m *Model) nll(s *State) []float32 {
+	m.dev.HeadLoss(s.loss, tensor.Mat{}, tensor.Mat{}, s.norm, m.Head.W, s.rows.targets, tensor.Mat{}, 0, m.precision)
 	m.dev.Read(s.losses, s.loss)
 	return s.losses
 }
@@ -228,7 +240,11 @@ func (m *Model) Gradients(s *State, b Batch, o Objective) Loss {
 	m.dev.Zero(s.dNorm)
 	m.dev.Zero(s.dy)
 	var loss Loss
-	loss.Main = m.headLoss(s, s.dNorm, s.norm, s.rows.targets, o.Whole.Targets[0], 1)
+	if o.Weigh == nil {
+		loss.Main = m.headLoss(s, s.dNorm, s.norm, s.rows.targets, o.Whole.Targets[0], 1)
+	} else {
+		loss.Main = m.weighedLoss(s, o)
+	}
 	loss.MTP = m.mtpGradients(s, o, balance)
 	m.Norm.Backward(s.dy, s.dNorm, s.x[len(m.Blocks)], s.rstd)
 	for i := len(m.Blocks) - 1; i >= 0; i-- {
@@ -294,13 +310,22 @@ func (m *Model) headLoss(s *State, dx, x, deviceTargets tensor.Mat, targets int,
 	if targets == 0 {
 		return 0
 	}
-	m.dev.HeadLoss(s.loss, dx, m.Head.G, x, m.Head.W, deviceTargets, float32(weight/float64(targets)), m.precision)
+	m.dev.HeadLoss(s.loss, dx, m.Head.G, x, m.Head.W, deviceTargets, tensor.Mat{}, float32(weight/float64(targets)), m.precision)
 	m.dev.Read(s.losses, s.loss)
 	sum := 0.0
 	for _, l := range s.losses {
 		sum += float64(l)
 	}
 	return sum / float64(targets)
+}
+
+// weighedLoss is o.Weigh's value, with the gradient that follows from it for the final norm's output and the head.
+func (m *Model) weighedLoss(s *State, o Objective) float64 {
+	clear(s.slopes)
+	loss := o.Weigh(m.nll(s), s.slopes)
+	m.dev.Upload(s.slope, s.slopes)
+	m.dev.HeadLoss(s.loss, s.dNorm, m.Head.G, s.norm, m.Head.W, s.rows.targets, s.slope, 1, m.precision)
+	return loss
 }
 
 // afterRouting counts the loads of the gates of the layers that ran and returns the balance loss.

@@ -123,3 +123,70 @@ func TestDiagnoseNamesTheTensor(t *testing.T) {
 		}
 	}
 }
+
+// TestWeighedLossOfTheMean: the mean, written as a weighed loss, has the mean's gradient.
+func TestWeighedLossOfTheMean(t *testing.T) {
+	m := tinyModel(t, newDevice(t, 2), true)
+	b := randomBatch(m.Config.VocabSize, 9, 4)
+	b.Targets[3] = -1
+	want, wantLoss := gradientsOf(m, Objective{MTPWeight: 0.3}, b)
+	mean := func(nll, slope []float32) (loss float64) {
+		for i, l := range nll {
+			loss += float64(l) / 12
+			slope[i] = 1.0 / 12
+		}
+		return loss
+	}
+	got, gotLoss := gradientsOf(m, Objective{MTPWeight: 0.3, Weigh: mean}, b)
+	for name := range want {
+		if e := relative(got[name], want[name]); e > 1e-6 { // the same products; 1/12 is rounded
+			t.Errorf("%s: relative difference %.2g", name, e)
+		}
+	}
+	if math.Abs(gotLoss.Main-wantLoss.Main) > 1e-6*wantLoss.Main {
+		t.Errorf("loss %v, want %v", gotLoss.Main, wantLoss.Main)
+	}
+}
+
+// chosen are the experts of the pass that s was used for last.
+func chosen(m *Model, s *State) (experts [][]int32) {
+	for i, l := range m.Blocks {
+		if l.MoE != nil {
+			experts = append(experts, slices.Clone(s.blocks[i].moe.gate.routing.Index.HostInts()))
+		}
+	}
+	return experts
+}
+
+// TestReplayedRouting: a model's own choice of experts, replayed, changes no bit; another's stays as it is, while the model's weights
+// move, and has a gradient of its own.
+func TestReplayedRouting(t *testing.T) {
+	cfg := tiny(t)
+	m := tinyModel(t, newDevice(t, 2), true)
+	b := randomBatch(cfg.VocabSize, 9, 4)
+	want, _ := gradientsOf(m, Objective{}, b)
+	s := m.NewState(len(b.IDs), true)
+	m.Gradients(s, b, Objective{})
+	b.Experts = chosen(m, s)
+	got, _ := gradientsOf(m, Objective{}, b)
+	for name := range want {
+		if !slices.Equal(got[name], want[name]) {
+			t.Errorf("%s: replaying the choice changes the gradient", name)
+		}
+	}
+
+	m.Init(99, 0.2) // another model, which would choose others
+	plain := b
+	plain.Experts = nil
+	free, _ := gradientsOf(m, Objective{}, plain)
+	m.ZeroGradients()
+	m.Gradients(s, b, Objective{})
+	if now := chosen(m, s); !slices.EqualFunc(now, b.Experts, slices.Equal) {
+		t.Errorf("experts %v, want those replayed %v", now, b.Experts)
+	}
+	m.ZeroGradients()
+	replayed, _ := gradientsOf(m, Objective{}, b)
+	if name := "model.embed_tokens.weight"; slices.Equal(free[name], replayed[name]) {
+		t.Error("another model's experts give the same gradient: the test shows nothing")
+	}
+}

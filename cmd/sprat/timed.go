@@ -142,9 +142,9 @@ func (d *timedDevice) ExpertsBackward(dx, dGateUp, dDown, dweight, dy, gateUp, d
 	d.Device.ExpertsBackward(dx, dGateUp, dDown, dweight, dy, gateUp, down, r, s, p)
 }
 
-func (d *timedDevice) HeadLoss(loss, dx, dw, x, w, targets tensor.Mat, scale float32, p device.Precision) {
+func (d *timedDevice) HeadLoss(loss, dx, dw, x, w, targets, weights tensor.Mat, scale float32, p device.Precision) {
 	defer d.since("HeadLoss", time.Now())
-	d.Device.HeadLoss(loss, dx, dw, x, w, targets, scale, p)
+	d.Device.HeadLoss(loss, dx, dw, x, w, targets, weights, scale, p)
 }
 
 func (d *timedDevice) SumSquares(m tensor.Mat) float64 {

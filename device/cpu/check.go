@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 
 	"sprat/device"
 	"sprat/tensor"
@@ -78,5 +79,20 @@ func wantSpec(op string, s device.RouteSpec) {
 	}
 	if s.TopK < 1 || s.TopK > allowed {
 		panic(fmt.Sprintf("cpu: %s: %d experts chosen of %d", op, s.TopK, allowed))
+	}
+}
+
+// wantChosen panics unless every row that does not begin with a negative number has experts in [0, n), no one twice.
+func wantChosen(op string, index ints, rows, n int) {
+	for t := range rows {
+		row := index.row(t)
+		if row[0] < 0 {
+			continue
+		}
+		for k, e := range row {
+			if e < 0 || int(e) >= n || slices.Contains(row[:k], e) {
+				panic(fmt.Sprintf("cpu: %s: index[%d] = %v, want experts in [0, %d), none twice", op, t, row, n))
+			}
+		}
 	}
 }

@@ -16,31 +16,36 @@ type lossJob struct {
 	span
 	logits, loss matrix
 	targets      ints
-	first        int // the chunk's first row
+	weights      matrix // [T, 1], or none
+	first        int    // the chunk's first row
 	scale        float32
 }
 
 // HeadLoss implements device.Device.
-func (d *Device) HeadLoss(loss, dx, dw, x, w, targets tensor.Mat, scale float32, p device.Precision) {
+func (d *Device) HeadLoss(loss, dx, dw, x, w, targets, weights tensor.Mat, scale float32, p device.Precision) {
 	want("HeadLoss", "x", x, x.Rows, w.Cols)
 	want("HeadLoss", "w", w, w.Rows, w.Cols)
 	want("HeadLoss", "loss", loss, x.Rows, 1)
 	wantInts("HeadLoss", "targets", targets, x.Rows, 1)
+	optional("HeadLoss", "weights", weights, x.Rows, 1)
 	optional("HeadLoss", "dx", dx, x.Rows, x.Cols)
 	optional("HeadLoss", "dw", dw, w.Rows, w.Cols)
 
-	weights := view(w)
+	head := view(w)
 	j := &d.jobs.loss
 	*j = lossJob{loss: view(loss), targets: viewInts(targets), scale: scale}
+	if !weights.IsZero() {
+		j.weights = view(weights)
+	}
 	for t := range x.Rows {
 		if i := j.targets.at(t, 0); i >= w.Rows {
 			panic(fmt.Sprintf("cpu: HeadLoss: targets[%d] = %d, want it below %d", t, i, w.Rows))
 		}
 	}
-	// The weights are packed once for all chunks.
-	d.pool.Pack(&d.head, kernel.NT, precision(p), w.Rows, w.Cols, weights.data, weights.stride)
+	// The head is packed once for all chunks.
+	d.pool.Pack(&d.head, kernel.NT, precision(p), w.Rows, w.Cols, head.data, head.stride)
 	if !dx.IsZero() {
-		d.pool.Pack(&d.headT, kernel.NN, precision(p), w.Cols, w.Rows, weights.data, weights.stride)
+		d.pool.Pack(&d.headT, kernel.NN, precision(p), w.Cols, w.Rows, head.data, head.stride)
 	}
 	for lo := 0; lo < x.Rows; lo += headRows {
 		hi := min(lo+headRows, x.Rows)
@@ -55,11 +60,11 @@ func (d *Device) HeadLoss(loss, dx, dw, x, w, targets tensor.Mat, scale float32,
 			d.product(kernel.NN, p, kernel.Product{M: rows.rows, N: w.Cols, K: w.Rows, A: j.logits.data, LDA: j.logits.stride,
 				Packed: &d.headT, C: drows.data, LDC: drows.stride, Accumulate: true})
 		}
-		d.linearBackward(matrix{}, view(dw), j.logits, rows, weights, p)
+		d.linearBackward(matrix{}, view(dw), j.logits, rows, head, p)
 	}
 }
 
-// Do turns one part's logits into their gradient, (softmax - onehot)·scale.
+// Do turns one part's logits into their gradient, (softmax - onehot)·scale·weight.
 func (j *lossJob) Do(_, part int) {
 	lo, hi := j.of(part)
 	for i := lo; i < hi; i++ {
@@ -73,7 +78,11 @@ func (j *lossJob) Do(_, part int) {
 		logit := row[target]
 		top, sum := kernel.ExpSum(row, 1)
 		loss[0] = top + float32(math.Log(float64(sum))) - logit
-		kernel.Scale(row, j.scale/sum)
-		row[target] -= j.scale
+		scale := j.scale
+		if j.weights.rows > 0 {
+			scale *= j.weights.row(j.first + i)[0]
+		}
+		kernel.Scale(row, scale/sum)
+		row[target] -= scale
 	}
 }

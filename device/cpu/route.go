@@ -24,6 +24,9 @@ func (d *Device) Route(r device.Routing, logits, bias tensor.Mat, spec device.Ro
 	want("Route", "logits", logits, logits.Rows, spec.Experts)
 	optional("Route", "bias", bias, 1, spec.Experts)
 
+	if spec.Replay {
+		wantChosen("Route", viewInts(r.Index), r.Index.Rows, spec.Experts)
+	}
 	d.reserveExperts(spec.Experts)
 	j := &d.jobs.route
 	*j = routeJob{spanOf(logits.Rows, 16*spec.Experts), d, spec,
@@ -55,6 +58,10 @@ func (j *routeJob) Do(worker, part int) {
 		} else {
 			copy(s, j.logits.row(t))
 			kernel.Softmax(s, 1)
+		}
+		if j.spec.Replay && j.index.at(t, 0) >= 0 {
+			weigh(j.weight.row(t), j.index.row(t), s, j.spec)
+			continue
 		}
 		u := w.row[:len(s)]
 		copy(u, s)

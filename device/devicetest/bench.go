@@ -19,7 +19,7 @@ type operand struct {
 	adds       bool      // a result that Forward adds to
 	raises     bool      // a result that Forward raises to at least the reference
 	overwrites bool      // an input whose gradient Backward overwrites
-	cotangent  float64   // a result's gradient where it must be one number; 0: random
+	cotangent  []float64 // a result's gradient where it must be this; nil: random
 	byRow      bool      // row t belongs to token t
 }
 
@@ -123,11 +123,7 @@ func (b *bench) garbage(x operand) []float64 {
 
 func (b *bench) cotangent(x operand) []float64 {
 	c := b.noise(x.rows * x.cols)
-	for i := range c {
-		if x.cotangent != 0 {
-			c[i] = x.cotangent
-		}
-	}
+	copy(c, x.cotangent)
 	return c
 }
 

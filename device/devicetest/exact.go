@@ -19,6 +19,7 @@ var exact = []struct {
 	{"routing ties", routingTies},
 	{"routing underflow", routingUnderflow},
 	{"routing row by row", routingRows},
+	{"routing replayed", routingReplayed},
 	{"rounding to bfloat16", roundsToBF16},
 	{"sequences apart", sequencesApart},
 	{"attention without a rotary part", withoutRotary},
@@ -164,6 +165,36 @@ func routingRows(d device.Device) error {
 	return nil
 }
 
+// routingReplayed: a row keeps the experts it is given, weighed by the scores of now, and a row without any chooses.
+func routingReplayed(d device.Device) error {
+	spec := goldenSpec
+	spec.Replay = true
+	var logits []float64
+	for _, s := range []float64{.9, .1, .2, .3, .6, .55, .5, .45} {
+		logits = append(logits, math.Log(s/(1-s)))
+	}
+	r := newRouting(d, 2, 8, 2)
+	write(d, r.Index, []float64{3, 5, -1, 5})
+	d.Route(r, f32(d, 2, 8, append(logits, logits...)...), tensor.Mat{}, spec)
+	if err := equal("index", read(d, r.Index), []float64{3, 5, 0, 3}); err != nil {
+		return err
+	}
+	if err := equal("slot", read(d, r.Slot), []float64{1, 3, 0, 2}); err != nil {
+		return err
+	}
+	if err := near("weight", read(d, r.Weight), []float64{.3 / .85 * 2.5, .55 / .85 * 2.5, .75 * 2.5, .25 * 2.5}, usual, 0); err != nil {
+		return err
+	}
+	for _, wrong := range [][]float64{{3, 8}, {3, -1}, {3, 3}} {
+		r := newRouting(d, 1, 8, 2)
+		write(d, r.Index, wrong)
+		if !panics(func() { d.Route(r, f32(d, 1, 8, logits...), tensor.Mat{}, spec) }) {
+			return fmt.Errorf("experts %v are taken", wrong)
+		}
+	}
+	return nil
+}
+
 // roundsToBF16: 1 + 2^-8 lies between two bfloat16 and goes to the even one, 1; 1 + 3·2^-8 goes up to 1 + 2^-6. Both
 // factors are rounded, and sums are not.
 func roundsToBF16(d device.Device) error {
@@ -275,7 +306,7 @@ func ignoredTargets(d device.Device) error {
 	x, w := f32(d, t, dim, data...), random(d, rng, vocab, dim)
 	loss, dx := f32(d, t, 1), random(d, rng, t, dim)
 	before := read(d, dx)
-	d.HeadLoss(loss, dx, tensor.Mat{}, x, w, i32(d, t, 1, 2, -1, 3), 0.5, device.F32)
+	d.HeadLoss(loss, dx, tensor.Mat{}, x, w, i32(d, t, 1, 2, -1, 3), tensor.Mat{}, 0.5, device.F32)
 	if err := equal("dx of the ignored row", read(d, dx)[dim:2*dim], before[dim:2*dim]); err != nil {
 		return err
 	}
@@ -318,7 +349,7 @@ func wrongShapes(d device.Device) error {
 		{"Attention's order", func() { d.Attention(o, lse, tensor.Mat{}, q, kv, kR, []int32{0, 3, 2, 4}, h) }},
 		{"Route", func() { d.Route(newRouting(d, 2, 8, 3), f32(d, 2, 8), tensor.Mat{}, goldenSpec) }},
 		{"HeadLoss", func() {
-			d.HeadLoss(f32(d, 2, 1), tensor.Mat{}, tensor.Mat{}, f32(d, 2, 3), f32(d, 5, 3), i32(d, 3, 1), 1, device.F32)
+			d.HeadLoss(f32(d, 2, 1), tensor.Mat{}, tensor.Mat{}, f32(d, 2, 3), f32(d, 5, 3), i32(d, 3, 1), tensor.Mat{}, 1, device.F32)
 		}},
 		{"Muon", func() {
 			d.Muon([]tensor.Mat{f32(d, 2, 3), f32(d, 3, 2)}, []tensor.Mat{f32(d, 2, 3), f32(d, 3, 2)}, []tensor.Mat{f32(d, 2, 3), f32(d, 3, 2)}, muonStep)

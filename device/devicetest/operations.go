@@ -2,6 +2,7 @@ package devicetest
 
 import (
 	"math/rand/v2"
+	"slices"
 
 	"sprat/device"
 	"sprat/tensor"
@@ -90,7 +91,7 @@ func operations(s sizes) []*operation {
 		g.attention("Attention", device.F32), g.attention("Attention BF16", device.BF16),
 		g.addLoad(), g.updateBias(),
 		g.experts("Experts", device.F32), g.experts("Experts BF16", device.BF16), g.experts("Experts FP8", device.FP8),
-		g.headLoss("HeadLoss", device.F32), g.headLoss("HeadLoss BF16", device.BF16),
+		g.headLoss("HeadLoss", device.F32, false), g.headLoss("HeadLoss BF16", device.BF16, false), g.headLoss("HeadLoss weighted", device.F32, true),
 		g.sumSquares(), g.adamW(), g.mix(),
 		g.muon("Muon wide", g.out, g.d, device.F32), g.muon("Muon tall", g.d, g.out, device.F32),
 		g.muon("Muon of a row", 1, g.d, device.F32), g.muon("Muon BF16", g.out, g.d, device.BF16),
@@ -226,26 +227,40 @@ func (g *gen) swiGLU() *operation {
 	}
 }
 
-func (g *gen) headLoss(name string, p device.Precision) *operation {
+// headLoss has the mean's weight for every row, or weights of any sign, one of them 0.
+func (g *gen) headLoss(name string, p device.Precision, weighted bool) *operation {
 	const scale = 0.25
 	targets := g.below("targets", g.t, g.vocab).with(byRow)
 	for _, t := range []int{1, g.t - 1} {
 		targets.data[t] = -1
 	}
 	targets.data[2] = -100 // another spelling of ignored
+	weights, cotangent := g.mat("weights", g.t, 1).with(byRow), slices.Repeat([]float64{scale}, g.t)
+	weights.data[3] = 0
+	if weighted {
+		for t := range cotangent {
+			cotangent[t] *= weights.data[t]
+		}
+	}
+	given := func(in []tensor.Mat) tensor.Mat {
+		if weighted {
+			return in[3]
+		}
+		return tensor.Mat{}
+	}
 	o := &operation{
 		name: name, rows: g.t,
-		in:  []operand{g.mat("x", g.t, g.d).with(diff, byRow), g.mat("w", g.vocab, g.d).with(diff), targets},
+		in:  []operand{g.mat("x", g.t, g.d).with(diff, byRow), g.mat("w", g.vocab, g.d).with(diff), targets, weights},
 		out: []operand{result("loss", g.t, 1).with(diff, byRow)},
 		forward: func(d device.Device, in, out []tensor.Mat) {
-			d.HeadLoss(out[0], tensor.Mat{}, tensor.Mat{}, in[0], in[1], in[2], scale, p)
+			d.HeadLoss(out[0], tensor.Mat{}, tensor.Mat{}, in[0], in[1], in[2], given(in), scale, p)
 		},
 		reference: func(in [][]float64) [][]float64 { return [][]float64{refHeadLoss(in[0], in[1], in[2], g.d)} },
 		backward: func(d device.Device, din, _, in, out []tensor.Mat) {
-			d.HeadLoss(out[0], din[0], din[1], in[0], in[1], in[2], scale, p)
+			d.HeadLoss(out[0], din[0], din[1], in[0], in[1], in[2], given(in), scale, p)
 		},
 	}
-	o.out[0].cotangent = scale
+	o.out[0].cotangent = cotangent
 	o.tolerance = toleranceOf(p)
 	return o
 }
