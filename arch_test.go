@@ -28,6 +28,7 @@ var levels = map[string]int{
 	"tasks":             1,
 	"chat":              1,
 	"nn":                2,
+	"checkpoint":        2,
 	"latent":            2,
 	"quant":             2,
 	"reward":            2,

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"sprat/checkpoint"
 	"sprat/safetensors"
 )
 
@@ -73,7 +74,7 @@ func trainer(t *testing.T, c *Config, env ...string) (*exec.Cmd, *strings.Builde
 // wholeCheckpoints fails t unless everything that bears the name of a checkpoint can be read.
 func wholeCheckpoints(t *testing.T, out string) (n int) {
 	t.Helper()
-	paths, err := checkpoints(out)
+	paths, err := checkpoint.Paths(out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,10 +169,10 @@ func TestFullDiskKeepsTheLastCheckpoint(t *testing.T) {
 	c := tinyRun(t, "train.save_every=2")
 	r := openRun(t, c, false, os.Stderr)
 	r.steps(t, 4)
-	if err := errors.Join(r.save(), r.saver.wait(), r.record.Close()); err != nil {
+	if err := errors.Join(r.save(), r.saver.Wait(), r.record.Close()); err != nil {
 		t.Fatal(err)
 	}
-	before, err := os.ReadFile(checkpointPath(c.Out, 4))
+	before, err := os.ReadFile(checkpoint.Path(c.Out, 4))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +180,7 @@ func TestFullDiskKeepsTheLastCheckpoint(t *testing.T) {
 	if err := cmd.Run(); err == nil || !strings.Contains(said.String(), "training goes on") || !strings.Contains(said.String(), "file too large") {
 		t.Errorf("%v, saying %q", err, said)
 	}
-	after, err := os.ReadFile(checkpointPath(c.Out, 4))
+	after, err := os.ReadFile(checkpoint.Path(c.Out, 4))
 	if err != nil || string(after) != string(before) {
 		t.Errorf("the checkpoint before is not what it was: %v", err)
 	}

@@ -14,10 +14,10 @@ import (
 	"strings"
 	"testing"
 
+	"sprat/checkpoint"
 	"sprat/data"
 	"sprat/device/cpu"
 	"sprat/report"
-	"sprat/safetensors"
 	"sprat/tokenizer"
 )
 
@@ -109,7 +109,7 @@ func (r *run) steps(t testing.TB, n int) {
 func (r *run) matrices() map[string][]float32 {
 	all := map[string][]float32{}
 	for _, p := range r.parts() {
-		all[p.name] = slices.Clone(p.m.Host())
+		all[p.Name] = slices.Clone(p.M.Host())
 	}
 	return all
 }
@@ -163,7 +163,7 @@ func TestResumeEqualsUninterrupted(t *testing.T) {
 				c := tinyRun(t, set...)
 				first := openRun(t, c, false, io.Discard)
 				first.steps(t, 9)
-				if err := errors.Join(first.save(), first.saver.wait()); err != nil {
+				if err := errors.Join(first.save(), first.saver.Wait()); err != nil {
 					t.Fatal(err)
 				}
 				first.steps(t, 4)
@@ -196,7 +196,7 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 	c := tinyRun(t)
 	r := openRun(t, c, false, io.Discard)
 	r.steps(t, 2)
-	if err := errors.Join(r.save(), r.saver.wait(), r.record.Close()); err != nil {
+	if err := errors.Join(r.save(), r.saver.Wait(), r.record.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if err := checkUnfinished(c.Out, false); err == nil || !strings.Contains(err.Error(), "--resume") {
@@ -209,7 +209,7 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 	} {
 		other := *c
 		change(&other)
-		if _, err := tryRun(t, &other, true, io.Discard); !errors.As(err, new(otherRun)) || !strings.Contains(err.Error(), "in the run file and") {
+		if _, err := tryRun(t, &other, true, io.Discard); !errors.As(err, new(checkpoint.OtherRun)) || !strings.Contains(err.Error(), "in the run file and") {
 			t.Errorf("resuming with other numbers: %v", err)
 		}
 	}
@@ -221,7 +221,7 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 	if err := os.WriteFile(c.Data.Train[0], []byte(story()+"The end."), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tryRun(t, c, true, io.Discard); !errors.As(err, new(otherRun)) || !strings.Contains(err.Error(), "data") {
+	if _, err := tryRun(t, c, true, io.Discard); !errors.As(err, new(checkpoint.OtherRun)) || !strings.Contains(err.Error(), "data") {
 		t.Errorf("resuming with other text: %v", err)
 	}
 }
@@ -231,13 +231,13 @@ func TestATornCheckpointIsPassedOver(t *testing.T) {
 	r := openRun(t, c, false, io.Discard)
 	for range 3 {
 		r.steps(t, 2)
-		if err := errors.Join(r.save(), r.saver.wait()); err != nil {
+		if err := errors.Join(r.save(), r.saver.Wait()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	paths, err := checkpoints(c.Out)
-	if err != nil || len(paths) != keptCheckpoints {
-		t.Fatalf("checkpoints %v, %v: want the last %d", paths, err, keptCheckpoints)
+	paths, err := checkpoint.Paths(c.Out)
+	if err != nil || len(paths) != checkpoint.Kept {
+		t.Fatalf("checkpoints %v, %v: want the last %d", paths, err, checkpoint.Kept)
 	}
 	if err := os.Truncate(paths[1], 1000); err != nil {
 		t.Fatal(err)
@@ -252,21 +252,11 @@ func TestCheckpointOfOtherKernels(t *testing.T) {
 	c := tinyRun(t)
 	r := openRun(t, c, false, io.Discard)
 	r.steps(t, 1)
-	if err := errors.Join(r.save(), r.saver.wait()); err != nil {
+	if err := errors.Join(r.save(), r.saver.Wait()); err != nil {
 		t.Fatal(err)
 	}
-	path := checkpointPath(c.Out, 1)
-	f, err := safetensors.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	state := strings.Replace(f.Metadata()[checkpointKey], `"kernels":"`, `"kernels":"other-`, 1)
-	var tensors []safetensors.Tensor
-	for _, p := range r.parts() {
-		tensors = append(tensors, safetensors.Tensor{Name: p.name, Shape: p.shape, Data: p.m.Host(), DType: safetensors.F32})
-	}
-	if err := safetensors.Write(path, tensors, map[string]string{checkpointKey: state}); err != nil {
+	r.at.Kernels = "other-" + r.at.Kernels
+	if err := errors.Join(r.saver.Save(r.dev.Read, r.parts(), 1, r.at), r.saver.Wait()); err != nil {
 		t.Fatal(err)
 	}
 	var said bytes.Buffer
@@ -279,7 +269,7 @@ func TestRollbackGoesOnWithOtherData(t *testing.T) {
 	c := tinyRun(t, "train.save_every=4")
 	r := openRun(t, c, false, io.Discard)
 	r.steps(t, 4)
-	if err := errors.Join(r.save(), r.saver.wait()); err != nil {
+	if err := errors.Join(r.save(), r.saver.Wait()); err != nil {
 		t.Fatal(err)
 	}
 	saved := r.matrices()
@@ -321,7 +311,7 @@ func TestALeapIsSkippedAndThenUndone(t *testing.T) {
 	c := tinyRun(t, "train.steps=80", "train.save_every=30", "schedule.batch_from=1")
 	r := openRun(t, c, false, io.Discard)
 	r.steps(t, 60)
-	if err := errors.Join(r.save(), r.saver.wait()); err != nil {
+	if err := errors.Join(r.save(), r.saver.Wait()); err != nil {
 		t.Fatal(err)
 	}
 	good := r.matrices()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"sprat/checkpoint"
 	"sprat/config"
 	"sprat/cost"
 	"sprat/data"
@@ -47,7 +48,7 @@ type run struct {
 	flops  float64 // of a token
 	peak   float64
 	record *report.Writer
-	saver  saver
+	saver  checkpoint.Writer
 	bar    *progress
 	w      io.Writer
 }
@@ -59,7 +60,7 @@ func newRun(c *Config, cfg *config.Config, tok *tokenizer.Tokenizer, set *data.S
 		schedule: c.Schedule.schedule(),
 		total:    int64(t.Steps) * int64(t.Batch) * int64(t.Sequence),
 		flops:    cost.TrainingFLOPs(cfg, t.Sequence),
-		saver:    saver{out: c.Out},
+		saver:    checkpoint.Writer{Out: c.Out},
 		spike:    &optim.Spike{},
 	}
 	var err error
@@ -231,7 +232,7 @@ func (r *run) finish(ctx context.Context) error {
 	if err := r.save(); err != nil {
 		return err
 	}
-	if err := r.saver.wait(); err != nil {
+	if err := r.saver.Wait(); err != nil {
 		return err
 	}
 	if r.average != nil {

@@ -30,7 +30,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 		start = time.Now()
 		err := r.save()
 		pause += time.Since(start)
-		if err := errors.Join(err, r.saver.wait()); err != nil {
+		if err := errors.Join(err, r.saver.Wait()); err != nil {
 			b.Fatal(err)
 		}
 		whole += time.Since(start)

@@ -12,17 +12,17 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"sprat/atomicfile"
+	"sprat/checkpoint"
 	"sprat/cost"
 	"sprat/kernel"
 	"sprat/report"
-	"sprat/tensor"
 )
 
 // What surrounds the steps of a run: its record, its checkpoints, going on from them and back to them.
 
 // checkUnfinished refuses to start anew where a run lies already: what took hours is not written over by accident.
 func checkUnfinished(out string, resume bool) error {
-	paths, err := checkpoints(out)
+	paths, err := checkpoint.Paths(out)
 	if err != nil || resume || len(paths) == 0 {
 		return err
 	}
@@ -123,26 +123,17 @@ func (r *run) recordStep(s stepResult) error {
 const loadEvery = 20
 
 // parts are the matrices that a checkpoint holds.
-func (r *run) parts() []part {
-	var list []part
-	for p := range r.model.Params() {
-		list = append(list, part{p.Name, p.Shape, p.W})
-	}
-	add := func(name string, m tensor.Mat) bool {
-		list = append(list, part{name, []int{m.Rows, m.Cols}, m})
-		return true
-	}
-	r.opt.State()(add)
+func (r *run) parts() []checkpoint.Part {
 	if r.average != nil {
-		r.average.State()(add)
+		return checkpoint.Parts(r.model.Params(), r.opt.State(), r.average.State())
 	}
-	return list
+	return checkpoint.Parts(r.model.Params(), r.opt.State())
 }
 
 // save starts a checkpoint of the run as it stands, unless it has been saved so already, when the one before is written. A disk that
 // was full for that one is said and survived: the run goes on, the last good checkpoint is whole, and the next may fit.
 func (r *run) save() error {
-	if err := r.saver.wait(); err != nil {
+	if err := r.saver.Wait(); err != nil {
 		r.saved = 0
 		r.bar.line("%v; training goes on, and the checkpoint before is kept", err)
 	}
@@ -154,39 +145,29 @@ func (r *run) save() error {
 		return err
 	}
 	r.at.Seconds, r.at.Updates, r.at.Spike = r.seconds(), r.opt.Steps, r.spike
-	r.at.Kernels, r.at.Data, r.at.Run = kernel.Active(), r.set.Hash(), identity
+	r.at.Version, r.at.Kernels, r.at.Data, r.at.Run = checkpointVersion, kernel.Active(), r.set.Hash(), identity
 	if err := r.record.Sync(); err != nil {
 		return err
 	}
 	r.saved = r.at.Step
-	return r.saver.save(r.dev.Read, r.parts(), r.at)
+	return r.saver.Save(r.dev.Read, r.parts(), r.at.Step, r.at)
 }
 
 // resume takes the run back to its newest checkpoint that can be read, if there is one.
 func (r *run) resume() error {
-	paths, err := checkpoints(r.c.Out)
-	if err != nil {
+	path, err := checkpoint.Resume(r.c.Out, r.restore, r.w)
+	switch {
+	case err != nil:
 		return err
+	case path == "":
+		fmt.Fprintf(r.w, "%s holds no checkpoint: starting from the beginning\n", r.c.Out)
+		return nil
 	}
-	for i, path := range slices.Backward(paths) {
-		err := r.restore(path)
-		if err == nil {
-			r.rows.SeekTo(r.at.Rows)
-			r.before, r.saved = r.at.Seconds, r.at.Step
-			fmt.Fprintf(r.w, "going on from step %d, %s\n", r.at.Step, path)
-			return nil
-		}
-		if errors.As(err, new(otherRun)) || i == 0 {
-			return err
-		}
-		fmt.Fprintf(r.w, "%v; trying the checkpoint before\n", err)
-	}
-	fmt.Fprintf(r.w, "%s holds no checkpoint: starting from the beginning\n", r.c.Out)
+	r.rows.SeekTo(r.at.Rows)
+	r.before, r.saved = r.at.Seconds, r.at.Step
+	fmt.Fprintf(r.w, "going on from step %d, %s\n", r.at.Step, path)
 	return nil
 }
-
-// otherRun is the error of a checkpoint that belongs to another run.
-type otherRun struct{ error }
 
 // restore fills model and optimizer from a checkpoint of this run.
 func (r *run) restore(path string) error {
@@ -194,17 +175,20 @@ func (r *run) restore(path string) error {
 	if err != nil {
 		return err
 	}
-	accept := func(s *progressState) error {
-		if diff := difference(identity, s.Run); diff != "" {
-			return otherRun{fmt.Errorf("%s: %s in the checkpoint: set it back to go on, or start another run with --set out=DIR", path, diff)}
+	var state progressState
+	accept := func() error {
+		if state.Version != checkpointVersion {
+			return fmt.Errorf("%s is no checkpoint of this version of sprat: remove it to go on from the one before", path)
 		}
-		if s.Data != r.set.Hash() {
-			return otherRun{fmt.Errorf("%s was made with other training data or another tokenizer: put them back to go on, or start another run with --set out=DIR", path)}
+		if diff := difference(identity, state.Run); diff != "" {
+			return checkpoint.NotOurs("%s: %s in the checkpoint: set it back to go on, or start another run with --set out=DIR", path, diff)
+		}
+		if state.Data != r.set.Hash() {
+			return checkpoint.NotOurs("%s was made with other training data or another tokenizer: put them back to go on, or start another run with --set out=DIR", path)
 		}
 		return nil
 	}
-	state, err := loadCheckpoint(path, r.dev.Upload, r.parts(), accept)
-	if err != nil {
+	if err := checkpoint.Load(path, r.dev.Upload, r.parts(), &state, accept); err != nil {
 		return err
 	}
 	if state.Kernels != kernel.Active() {
@@ -217,11 +201,11 @@ func (r *run) restore(path string) error {
 
 // rollback goes back to the last regular checkpoint, and on from there with new data: what made the loss leap is not seen again.
 func (r *run) rollback(s stepResult) error {
-	if err := r.saver.wait(); err != nil {
+	if err := r.saver.Wait(); err != nil {
 		return err
 	}
 	from := r.at
-	paths, err := checkpoints(r.c.Out)
+	paths, err := checkpoint.Paths(r.c.Out)
 	if err != nil {
 		return err
 	}
