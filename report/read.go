@@ -27,9 +27,13 @@ type Run struct {
 	Steps    []Step  // ascending
 	Loads    []Load  // ascending
 	Valids   []Valid // ascending, sources mixed
+	RLs      []RL    // ascending
+	Exams    []Exam  // ascending, families mixed
 	Returns  []Return
 	End      *End // nil where the last session has not ended, or was killed
 	Ledger   Ledger
+
+	Transcripts []Transcript // ascending, problems mixed
 }
 
 // Return is a place where a run went back and then on.
@@ -45,8 +49,10 @@ const (
 	maxSteps   = 1 << 22
 	maxValids  = 1 << 20
 	maxReturns = 1 << 16
+	maxWritten = 1 << 16 // transcripts
 	maxLoads   = 1 << 24 // numbers; of more, every second Load is dropped
 	maxName    = 200     // bytes of a name or source
+	maxText    = 1 << 16 // bytes of a question, an answer or a reply
 	maxCount   = 1 << 53 // tokens or steps; a float64 counts them exactly
 	maxSeconds = 1e11    // three thousand years
 )
@@ -152,6 +158,12 @@ func (r *reader) line(text []byte) {
 		take(text, Load{}, r.load)
 	case "valid":
 		take(text, Valid{Nats: nan, BitsPerByte: nan}, r.valid)
+	case "rl":
+		take(text, noRL(), r.rl)
+	case "exam":
+		take(text, Exam{Pass: nan, Error: nan, Length: nan, Unformed: nan}, r.exam)
+	case "transcript":
+		take(text, Transcript{}, r.transcript)
 	case "resume":
 		take(text, Resume{Tokens: -1, Seconds: -1}, func(v Resume) { r.back(v.Step, v.Tokens, v.Seconds, "resumed") })
 	case "rollback":
@@ -260,12 +272,17 @@ func (r *reader) valid(v Valid) {
 	if !sane(v.Step, v.Tokens, v.Seconds) || n == maxValids || n > 0 && v.Step < r.run.Valids[n-1].Step {
 		return
 	}
-	r.bill.advance(v.Tokens, v.Seconds)
-	if last := len(r.run.Steps) - 1; last >= 0 && r.run.Steps[last].Step == v.Step {
-		r.useful[last] = useful{r.bill.tokens.useful(), r.bill.seconds.useful()} // a checkpoint of this step holds this time too
-	}
+	r.evaluated(v.Step, v.Tokens, v.Seconds)
 	v.Source = clip(v.Source)
 	r.run.Valids = append(r.run.Valids, v)
+}
+
+// evaluated counts the time of an evaluation after step.
+func (r *reader) evaluated(step int, tokens int64, seconds float64) {
+	r.bill.advance(tokens, seconds)
+	if last := len(r.run.Steps) - 1; last >= 0 && r.run.Steps[last].Step == step {
+		r.useful[last] = useful{r.bill.tokens.useful(), r.bill.seconds.useful()} // a checkpoint of this step holds this time too
+	}
 }
 
 // back forgets what came after step. The counters go on from tokens and seconds, or from that step's where those are negative.
@@ -278,7 +295,7 @@ func (r *reader) back(step int, tokens int64, seconds float64, why string) {
 	if n := len(run.Steps); n > 0 {
 		from = run.Steps[n-1].Step
 	}
-	n := sort.Search(len(run.Steps), func(i int) bool { return run.Steps[i].Step > step })
+	n := upTo(run.Steps, func(s Step) int { return s.Step }, step)
 	var at Step
 	var kept useful
 	if n > 0 {
@@ -293,8 +310,11 @@ func (r *reader) back(step int, tokens int64, seconds float64, why string) {
 	r.bill.tokens.back(float64(tokens), kept.tokens, n < len(run.Steps))
 	r.bill.seconds.back(seconds, kept.seconds, n < len(run.Steps))
 	run.Steps, r.useful = run.Steps[:n], r.useful[:n]
-	run.Valids = run.Valids[:sort.Search(len(run.Valids), func(i int) bool { return run.Valids[i].Step > step })]
-	loads := sort.Search(len(run.Loads), func(i int) bool { return run.Loads[i].Step > step })
+	run.Valids = run.Valids[:upTo(run.Valids, func(v Valid) int { return v.Step }, step)]
+	run.RLs = run.RLs[:upTo(run.RLs, func(v RL) int { return v.Step }, step)]
+	run.Exams = run.Exams[:upTo(run.Exams, func(v Exam) int { return v.Step }, step)]
+	run.Transcripts = run.Transcripts[:upTo(run.Transcripts, func(v Transcript) int { return v.Step }, step)]
+	loads := upTo(run.Loads, func(l Load) int { return l.Step }, step)
 	for _, l := range run.Loads[loads:] {
 		r.loads -= l.size()
 	}
@@ -302,6 +322,11 @@ func (r *reader) back(step int, tokens int64, seconds float64, why string) {
 	if len(run.Returns) < maxReturns {
 		run.Returns = append(run.Returns, Return{From: from, To: step, Why: why})
 	}
+}
+
+// upTo is how many of list, which ascends, are not after step.
+func upTo[T any](list []T, of func(T) int, step int) int {
+	return sort.Search(len(list), func(i int) bool { return of(list[i]) > step })
 }
 
 func (r *reader) end(e End) {

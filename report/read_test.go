@@ -25,6 +25,14 @@ func steps(a, b, shift, take int) string {
 	return s.String()
 }
 
+// reinforced is what a step of reinforcement writes besides.
+func reinforced(step, tokens, seconds int) string {
+	return fmt.Sprintf(`{"kind":"rl","step":%[1]d,"reward":0.%[1]d,"accuracy":0.5,"length":70,"kl":0.001,"entropy":0.3,"clip_share":0.02,"right":0.1,"wrong":0.2}
+{"kind":"exam","step":%[1]d,"tokens":%[2]d,"seconds":%[3]d,"family":"sum","problems":8,"samples":2,"pass":0.%[1]d,"error":0.05,"length":60}
+{"kind":"transcript","step":%[1]d,"family":"sum","question":"1 + 1?","answer":"2","reply":"<think>step %[1]d</think>2","right":true}
+`, step, tokens, seconds)
+}
+
 func read(t *testing.T, text string) *Run {
 	t.Helper()
 	dir := t.TempDir()
@@ -43,25 +51,14 @@ func read(t *testing.T, text string) *Run {
 
 // check is what holds of every Run.
 func (r *Run) check() error {
-	ascends := func(i, j int) error {
-		if i >= j {
-			return fmt.Errorf("step %d stands before %d", i, j)
-		}
-		return nil
+	if !ascending(r.Steps, func(s Step) int { return s.Step }, 1) || !ascending(r.Loads, func(l Load) int { return l.Step }, 1) ||
+		!ascending(r.RLs, func(v RL) int { return v.Step }, 1) || !ascending(r.Valids, func(v Valid) int { return v.Step }, 0) ||
+		!ascending(r.Exams, func(v Exam) int { return v.Step }, 0) || !ascending(r.Transcripts, func(v Transcript) int { return v.Step }, 0) {
+		return fmt.Errorf("a step stands before an earlier one: %+v", r)
 	}
-	for i := range r.Steps[min(1, len(r.Steps)):] {
-		if err := ascends(r.Steps[i].Step, r.Steps[i+1].Step); err != nil {
-			return err
-		}
-	}
-	for i := range r.Loads[min(1, len(r.Loads)):] {
-		if err := ascends(r.Loads[i].Step, r.Loads[i+1].Step); err != nil {
-			return err
-		}
-	}
-	for i := range r.Valids[min(1, len(r.Valids)):] {
-		if err := ascends(r.Valids[i].Step, r.Valids[i+1].Step+1); err != nil {
-			return err
+	for _, v := range r.Transcripts {
+		if most := 3*maxText + 10; len(v.Question) > most || len(v.Answer) > most || len(v.Reply) > most || strings.ContainsAny(v.Reply, "\r\x1b\u202e") {
+			return fmt.Errorf("a transcript of %d bytes: %.200q", len(v.Reply), v.Reply)
 		}
 	}
 	l := r.Ledger
@@ -74,6 +71,16 @@ func (r *Run) check() error {
 		return fmt.Errorf("more was lost than done: %+v", l)
 	}
 	return nil
+}
+
+// ascending tells whether steps go up by that much at least.
+func ascending[T any](list []T, step func(T) int, by int) bool {
+	for i := 1; i < len(list); i++ {
+		if step(list[i])-step(list[i-1]) < by {
+			return false
+		}
+	}
+	return true
 }
 
 // TestGoingBack holds curves and ledger to what was done, in every way of going back.
@@ -115,7 +122,8 @@ func TestGoingBack(t *testing.T) {
 			`{"kind":"step","step":4,"tokens":40,"seconds":500,"loss":400.2}` + "\n", "100.1 200.1 300.1 400.2", 50, 500, 10, 100, 1},
 		{"evaluation before the checkpoint is kept", start + steps(1, 2, 0, 1) + valid + steps(3, 4, 30, 1) + late +
 			`{"kind":"rollback","step":4,"to_step":2,"tokens":40,"seconds":460}` + "\n", "100.1 200.1", 40, 460, 20, 230, 1},
-		{"loads and losses of lost steps go", start + steps(1, 2, 0, 1) + valid + steps(3, 4, 30, 1) + load + late + `{"kind":"resume","step":3,"tokens":30,"seconds":330}` + "\n",
+		{"loads and losses of lost steps go", start + steps(1, 2, 0, 1) + valid + reinforced(2, 20, 230) + steps(3, 4, 30, 1) + load +
+			reinforced(4, 40, 460) + late + `{"kind":"resume","step":3,"tokens":30,"seconds":330}` + "\n",
 			"100.1 200.1 300.1", 40, 460, 10, 130, 1},
 		{"an end counts", start + steps(1, 2, 0, 1) + `{"kind":"end","step":2,"tokens":20,"seconds":260,"why":"done"}` + "\n", "100.1 200.1", 20, 260, 0, 0, 0},
 	} {
@@ -140,6 +148,9 @@ func TestGoingBack(t *testing.T) {
 			if l.Step > last {
 				t.Errorf("%s: a load of step %d is left", c.name, l.Step)
 			}
+		}
+		if n := len(r.Loads); len(r.RLs) != n || len(r.Exams) != n || len(r.Transcripts) != n {
+			t.Errorf("%s: with %d loads there are %d, %d and %d lines of reinforcement", c.name, n, len(r.RLs), len(r.Exams), len(r.Transcripts))
 		}
 		l := r.Ledger
 		if l.Tokens != c.tokens || l.Seconds != c.seconds || l.LostTokens != c.lostTokens || l.LostSeconds != c.lostSeconds || l.Returns != c.returns {
@@ -170,7 +181,8 @@ func TestReadsWhatWasWritten(t *testing.T) {
 	nan := math.NaN()
 	dir, _ := written(t, func(w *Writer) error {
 		for _, err := range []error{
-			w.Start(filledStart), w.Step(filledStep), w.Load(filledLoad), w.Valid(filledValid),
+			w.Start(filledStart), w.Step(filledStep), w.Load(filledLoad), w.Valid(filledValid), w.RL(filledRL), w.Exam(filledExam),
+			w.Transcript(filledTold),
 			w.Step(Step{Step: 2, Tokens: 4, Seconds: 7, Loss: nan, MTP: Floats{nan, 1}, GradNorm: math.Inf(1)}), w.End(filledEnd),
 		} {
 			if err != nil {
@@ -189,7 +201,8 @@ func TestReadsWhatWasWritten(t *testing.T) {
 	want := filledStart
 	want.Name = "a \"name\"\ufffd" // its newline could steer a terminal
 	if !reflect.DeepEqual(r.Start, want) || !reflect.DeepEqual(r.Steps[0], filledStep) || !reflect.DeepEqual(r.Loads, []Load{filledLoad}) ||
-		!reflect.DeepEqual(r.Valids, []Valid{filledValid}) || *r.End != filledEnd || r.Name != want.Name || r.Settings != "seed = 1\ufffd" {
+		!reflect.DeepEqual(r.Valids, []Valid{filledValid}) || !reflect.DeepEqual(r.RLs, []RL{filledRL}) ||
+		!reflect.DeepEqual(r.Exams, []Exam{filledExam}) || !reflect.DeepEqual(r.Transcripts, []Transcript{filledTold}) || *r.End != filledEnd || r.Name != want.Name || r.Settings != "seed = 1\ufffd" {
 		t.Errorf("read %+v", r)
 	}
 	if s := r.Steps[1]; !math.IsNaN(s.Loss) || !math.IsNaN(s.GradNorm) || !math.IsNaN(s.MTP[0]) || s.MTP[1] != 1 {
@@ -204,12 +217,14 @@ func TestSkipsWhatItCannotRead(t *testing.T) {
 		`{"kind":"step","step":-1}`, `{"kind":"step","step":0}`, `{"kind":"step","step":2,"tokens":-5}`, `{"kind":"step","step":2,"seconds":-1}`,
 		`{"kind":"step","step":2,"tokens":9007199254740993}`, `{"kind":"step","step":2,"seconds":1e300}`, `{"kind":"step","step":2,"loss":1e999}`,
 		`{"kind":"step","step":2,"loss":"x"}`, `{"kind":"run","started":"yesterday"}`, `{"kind":"load","step":1,"layers":[[1,"x"]]}`,
-		`{"kind":"resume","step":-1}`, `{"kind":"end","step":1,"tokens":-1}`,
+		`{"kind":"rl","step":-1}`, `{"kind":"exam","step":1,"tokens":-1}`, `{"kind":"exam","step":-1}`, `{"kind":"transcript","step":-1}`,
+		`{"kind":"transcript","step":1,"reply":7}`, `{"kind":"resume","step":-1}`, `{"kind":"end","step":1,"tokens":-1}`,
 		`{"kind":"step","step":2,"junk":"` + strings.Repeat("x", maxLine) + `"}`,
 		`{"step":2,"tokens":20,"seconds":200,"loss":7,"later":[1],"kind":"step"}`,
 		`{"kind":"step","step":3,"tokens":30,"seconds":300}`, // no newline after it: torn
 	}, "\n"))
-	if len(r.Steps) != 2 || !math.IsNaN(r.Steps[0].Loss) || r.Steps[1].Loss != 7 || r.Ledger.Tokens != 20 || len(r.Loads) != 0 || r.Sessions != 0 {
+	if len(r.Steps) != 2 || !math.IsNaN(r.Steps[0].Loss) || r.Steps[1].Loss != 7 || r.Ledger.Tokens != 20 || len(r.Loads) != 0 ||
+		len(r.RLs)+len(r.Exams)+len(r.Transcripts) != 0 || r.Sessions != 0 {
 		t.Errorf("read %+v", r)
 	}
 	if r.Name != filepath.Base(r.Dir) {
@@ -257,6 +272,9 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(start + `{"kind":"load","step":1,"layers":[[],[1,null,1e308]]}` + "\n" + `{"kind":"load","step":2,"layers":null}` + "\n"))
 	f.Add([]byte(`{"kind":"step","step":1,"loss":1e308,"lr":-1e308,"grad_norm":1e-320,"mtp":[null,1e29],"tokens":9007199254740992,"seconds":1e11}` + "\n" +
 		`{"kind":"valid","step":1,"source":"<script>","bits_per_byte":-1e29}` + "\n"))
+	f.Add([]byte(start + reinforced(0, 0, 0) + steps(1, 2, 0, 1) + reinforced(2, 20, 200) + reinforced(2, 20, 200)))
+	f.Add([]byte(`{"kind":"rl","step":3,"reward":1e300,"kl":-1e29}` + "\n" + `{"kind":"exam","step":9,"family":"\u202e<b>","pass":-7}` + "\n" +
+		`{"kind":"transcript","step":9,"question":"</pre>","reply":"</think>a<think>\u001b[2J\r\n</think>\u202e"}` + "\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := parse(bytes.NewReader(text))
 		if err != nil {

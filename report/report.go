@@ -6,7 +6,7 @@
 // after; [Compare] sets runs side by side.
 //
 // The lines are a contract: other programs may read them. Each has a "kind", which names the type here: run ([Start]), step,
-// load, valid, resume, rollback, end. JSON has no word for NaN and the infinities; they are written as null and read as NaN.
+// load, valid, rl, exam, transcript, resume, rollback, end. JSON has no word for NaN and the infinities; they are written as null and read as NaN.
 //
 // Where a run goes back, to a checkpoint that it resumes from or out of a loss spike, the counters of tokens and seconds go
 // back too. The curves then hold each step once, as it was done last. The ledger counts everything that was computed.

@@ -22,8 +22,16 @@ var (
 		Step: 1, Tokens: 2, Seconds: 3.5, Loss: 4.25, MTP: Floats{5, 6.1}, Balance: 1e-9, LR: 1e-3, GradNorm: 7, MaxVio: 0.1, Batch: 8,
 		TokensPerSecond: 1e21, PeakShare: 0.3, Skipped: true,
 	}
-	filledLoad     = Load{Step: 1, Layers: []Floats{{0.5, 1.5}, {1, 1, 1}}}
-	filledValid    = Valid{Step: 1, Tokens: 2, Seconds: 3, Source: "books/é", Nats: 3.1, BitsPerByte: 1.4}
+	filledLoad  = Load{Step: 1, Layers: []Floats{{0.5, 1.5}, {1, 1, 1}}}
+	filledValid = Valid{Step: 1, Tokens: 2, Seconds: 3, Source: "books/é", Nats: 3.1, BitsPerByte: 1.4}
+	filledRL    = RL{
+		Step: 1, Reward: 1.5, Accuracy: 0.5, Format: 0.75, Length: 100.5, KL: 1e-3, Entropy: 0.3, ClipShare: 0.01, Mismatch: 1e-6, Right: 0.1,
+		Wrong: 0.2, Dropped: 3, RolloutTokensPerSecond: 1e3, RolloutSeconds: 4, TrainSeconds: 2,
+	}
+	filledExam = Exam{Step: 1, Tokens: 2, Seconds: 3, Family: "countdown", Problems: 64, Samples: 4, Pass: 0.5, Error: 0.03, Length: 80, Unformed: 0.1}
+	filledTold = Transcript{
+		Step: 1, Family: "sum", Question: "What is 1 + 1?", Answer: "2", Reply: "<think>\n\"1\" + 1: é</think>\n2", Right: true,
+	}
 	filledResume   = Resume{Step: 1, Tokens: 2, Seconds: 3}
 	filledRollback = Rollback{Step: 9, ToStep: 1, Tokens: 2, Seconds: 3, Why: "spike"}
 	filledEnd      = End{Step: 1, Tokens: 2, Seconds: 3, Why: Done}
@@ -64,6 +72,9 @@ func TestEveryFieldIsWritten(t *testing.T) {
 		{"step", filledStep, func(w *Writer) error { return w.Step(filledStep) }},
 		{"load", filledLoad, func(w *Writer) error { return w.Load(filledLoad) }},
 		{"valid", filledValid, func(w *Writer) error { return w.Valid(filledValid) }},
+		{"rl", filledRL, func(w *Writer) error { return w.RL(filledRL) }},
+		{"exam", filledExam, func(w *Writer) error { return w.Exam(filledExam) }},
+		{"transcript", filledTold, func(w *Writer) error { return w.Transcript(filledTold) }},
 		{"resume", filledResume, func(w *Writer) error { return w.Resume(filledResume) }},
 		{"rollback", filledRollback, func(w *Writer) error { return w.Rollback(filledRollback) }},
 		{"end", filledEnd, func(w *Writer) error { return w.End(filledEnd) }},
@@ -144,6 +155,9 @@ func TestStepAllocatesNothing(t *testing.T) {
 	defer w.Close()
 	if n := testing.AllocsPerRun(100, func() {
 		if err := w.Step(filledStep); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.RL(filledRL); err != nil {
 			t.Fatal(err)
 		}
 	}); n != 0 {
