@@ -19,6 +19,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 
 	"sprat/config"
@@ -40,6 +41,9 @@ type Options struct {
 	Sequences int               // run at once; 0: 64
 	Waiting   int               // most that may wait to be run; 0: 1,024
 	Chunk     int               // tokens of prompts in a step; 0: 512
+	// Absorbed has prompts of any length computed in the absorbed form. It is slower for long ones, and then not a bit of a
+	// continuation depends on what the cache held: what was sampled for training can be sampled again.
+	Absorbed bool
 }
 
 func (o Options) defaults(context int) Options {
@@ -118,6 +122,9 @@ func newEngine(cfg *config.Config, tok *tokenizer.Tokenizer, dev device.Inferenc
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
 		pages:   dev.NewPages(packed.PagesShape(pages, PageSize, opt.Pages)),
 		streams: map[*sched.Sequence]*Stream{},
+	}
+	if opt.Absorbed {
+		e.absorbed = math.MaxInt
 	}
 	e.step.init(packed, opt)
 	if err := e.forget(); err != nil {

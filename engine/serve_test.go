@@ -103,8 +103,7 @@ func TestWhoeverElseIsServed(t *testing.T) {
 func checkServed(t *testing.T, w Weights) {
 	// The absorbed form for every position: rows are then the same bit for bit, whatever was found in the cache.
 	rs := requests()
-	alone := tiny(t, 2, Options{Weights: w, Sequences: 1})
-	alone.absorbed = 1 << 30
+	alone := tiny(t, 2, Options{Weights: w, Sequences: 1, Absorbed: true})
 	want := make([][]int32, len(rs))
 	for i, r := range rs {
 		r.Tenant = fmt.Sprint(i) // finds nothing
@@ -120,9 +119,8 @@ func checkServed(t *testing.T, w Weights) {
 		{2, Options{Cache: 512}},
 	} {
 		t.Run(fmt.Sprintf("%+v", c), func(t *testing.T) {
-			c.opt.Weights = w
+			c.opt.Weights, c.opt.Absorbed = w, true
 			e := tiny(t, c.threads, c.opt)
-			e.absorbed = 1 << 30
 			var wait sync.WaitGroup
 			for i, r := range rs {
 				s, err := e.Submit(context.Background(), r)
@@ -406,5 +404,69 @@ func TestDoesNotFit(t *testing.T) {
 	_, err = Pack(cfg, dev, Int4, Random(cfg, Int4), 64)
 	if err == nil || !strings.Contains(err.Error(), "memory") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("ten times V3: %v, want one line that says memory", err)
+	}
+}
+
+// TestEnd: the token that ended a text isn't among its tokens, and is had apart, as training needs it.
+func TestEnd(t *testing.T) {
+	e := tiny(t, 2, Options{})
+	r := Request{Prompt: prompt(1, 20), MaxTokens: 8, IgnoreEOS: true, Sample: sample.Options{Logprobs: true}}
+	all := generate(t, e, r)
+	r.StopIDs = []int32{all[5]}
+	at := slices.Index(all, all[5])
+	s, err := e.Submit(context.Background(), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := collect(t, s); !slices.Equal(got, all[:at]) {
+		t.Errorf("tokens %v, want %v", got, all[:at])
+	}
+	if end := s.End(); end.ID != all[at] || !(end.Logprob < 0) {
+		t.Errorf("ended by %+v, want %d with its log probability", end, all[at])
+	}
+	r.StopIDs = nil
+	if s, err = e.Submit(context.Background(), r); err != nil {
+		t.Fatal(err)
+	}
+	if collect(t, s); s.End().ID != -1 {
+		t.Errorf("ended by %+v at the limit", s.End())
+	}
+}
+
+// TestExpertsOfPositions: what experts a position went to is told whatever the chunks and whoever else is served; of those found in the
+// cache it is not known.
+func TestExpertsOfPositions(t *testing.T) {
+	r := Request{Prompt: prompt(2, 150), MaxTokens: 9, IgnoreEOS: true, Experts: true}
+	var first [][]int32
+	for _, chunk := range []int{512, 37} {
+		e := tiny(t, 2, Options{Chunk: chunk, Absorbed: true})
+		for _, other := range requests()[:4] {
+			if _, err := e.Submit(context.Background(), other); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for again := range 2 {
+			s, err := e.Submit(context.Background(), r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			collect(t, s)
+			got, k := s.Experts(), e.Config.NumExpertsPerTok
+			if first == nil {
+				first = got
+			}
+			from := s.Usage().Cached * k
+			if again == 1 && from == 0 {
+				t.Error("the second time nothing was in the cache")
+			}
+			for i := range first {
+				if len(got[i]) != (150+9-1)*k || slices.Max(got[i]) >= int32(e.Config.NRoutedExperts) || slices.Min(got[i][from:]) < 0 {
+					t.Fatalf("mixture %d: experts %v", i, got[i])
+				}
+				if !slices.Equal(got[i][from:], first[i][from:]) || from > 0 && slices.Max(got[i][:from]) >= 0 {
+					t.Errorf("mixture %d, chunk %d, %d positions cached: other experts", i, chunk, s.Usage().Cached)
+				}
+			}
+		}
 	}
 }

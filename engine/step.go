@@ -14,7 +14,16 @@ type step struct {
 	logits  []float32
 	results []sched.Result
 	sampled []int32 // [work] the row of logits, or -1
-	tokens  []int32 // [work] what was sampled, for results to look into
+	routed  []routed
+	tokens  []int32   // [work] what was sampled, for results to look into
+	experts [][]int32 // by mixture, [rows·K]: for those who want them
+	k       int
+}
+
+// routed are rows of a step whose experts a stream wants.
+type routed struct {
+	stream             *Stream
+	first, rows, start int
 }
 
 func (s *step) init(p *model.Packed, opt Options) {
@@ -23,6 +32,10 @@ func (s *step) init(p *model.Packed, opt Options) {
 	s.logits = make([]float32, opt.Sequences*s.vocab)
 	s.tokens = make([]int32, opt.Sequences)
 	s.results = make([]sched.Result, 0, opt.Sequences)
+	s.k = p.Config.NumExpertsPerTok
+	for range p.Mixtures() {
+		s.experts = append(s.experts, make([]int32, rows*s.k))
+	}
 }
 
 // advance runs a batch, samples, and tells the scheduler and the streams.
@@ -32,7 +45,14 @@ func (e *Engine) advance(b *sched.Batch) {
 	}
 	s := &e.step
 	e.lay(b)
+	s.model.Experts = nil
+	if len(s.routed) > 0 {
+		s.model.Experts = s.experts
+	}
 	e.packed.Run(s.pass, e.pages, s.model, s.logits)
+	for _, r := range s.routed {
+		r.stream.route(s.experts, s.k, r.first, r.rows, r.start)
+	}
 	s.results = s.results[:0]
 	for i, w := range b.Work {
 		s.results = append(s.results, e.sample(i, w))
@@ -53,7 +73,7 @@ func (e *Engine) lay(b *sched.Batch) {
 	s := &e.step
 	m := &s.model
 	m.IDs, m.Pos, m.Contexts, m.Logits = m.IDs[:0], m.Pos[:0], m.Contexts[:0], m.Logits[:0]
-	s.sampled = s.sampled[:0]
+	s.sampled, s.routed = s.sampled[:0], s.routed[:0]
 	for range b.Work {
 		s.sampled = append(s.sampled, -1)
 	}
@@ -93,6 +113,9 @@ func (e *Engine) layOne(i int, w sched.Work) {
 		m.Pos = append(m.Pos, int32(w.Start+j))
 	}
 	m.Contexts = append(m.Contexts, device.Context{First: first, Rows: len(w.IDs), Past: w.Start, Table: w.Pages})
+	if stream := e.streams[w.Seq]; stream.request.Experts {
+		s.routed = append(s.routed, routed{stream, first, len(w.IDs), w.Start})
+	}
 	if w.Sample {
 		s.sampled[i] = int32(len(m.Logits))
 		m.Logits = append(m.Logits, int32(len(m.IDs)-1))

@@ -19,6 +19,7 @@ type Request struct {
 	Stop      []string // the text ends before the first of these
 	StopIDs   []int32  // tokens that end it, beside the model's own end of text
 	IgnoreEOS bool     // the model's end of text is a token like others
+	Experts   bool     // keep what experts each position went to
 }
 
 // Token is one that was generated. Text is what is certain of the text with it: a character may need several tokens, and what might
@@ -56,6 +57,7 @@ type Stream struct {
 	started  bool // explicit is decided
 	admitted bool // by the scheduler
 
+	experts   [][]int32 // by mixture, [position·K]: run's until the stream has ended
 	cancelled atomic.Bool
 	unwatch   func() bool
 	ready     chan struct{} // there is something new in what mu guards
@@ -64,12 +66,13 @@ type Stream struct {
 	tokens []sample.Token // from taken on, not yet asked for
 	taken  int
 	usage  Usage
+	end    sample.Token // that ended the text and is no part of it; of id -1 where there is none
 	err    error
 	done   bool
 }
 
 func newStream(e *Engine, r Request) (*Stream, error) {
-	s := &Stream{request: r, engine: e, prompt: len(r.Prompt), ready: make(chan struct{}, 1), usage: Usage{Prompt: len(r.Prompt)}}
+	s := &Stream{request: r, engine: e, prompt: len(r.Prompt), ready: make(chan struct{}, 1), usage: Usage{Prompt: len(r.Prompt)}, end: sample.Token{ID: -1}}
 	s.request.Prompt = slices.Clone(r.Prompt)
 	var err error
 	if s.sampler, err = sample.New(r.Sample, e.Config.VocabSize, r.Prompt); err != nil {
@@ -96,6 +99,8 @@ func (s *Stream) push(t sample.Token, text bool) {
 	s.usage.Generated++
 	if text {
 		s.tokens = append(s.tokens, t)
+	} else {
+		s.end = t
 	}
 	s.mu.Unlock()
 	s.tell()
@@ -168,6 +173,34 @@ func (s *Stream) next() (t sample.Token, ok bool, err error) {
 			return sample.Token{}, false, err
 		}
 		<-s.ready
+	}
+}
+
+// End is the token that ended the text, which Tokens leaves out: the model's end of text, or one of StopIDs. Its id is -1 where the text
+// ended in another way, or hasn't ended.
+func (s *Stream) End() sample.Token {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.end
+}
+
+// Experts are those that the positions of prompt and continuation went to, by mixture of experts, K for each position; -1 for positions
+// whose latents were found in the cache. The last token was sampled and went nowhere. It is for a stream that has ended, of a Request
+// that asked for them.
+func (s *Stream) Experts() [][]int32 { return s.experts }
+
+// route notes where the rows from position start on went: rows of step's experts from row first on.
+func (s *Stream) route(experts [][]int32, k, first, rows, start int) {
+	if s.experts == nil {
+		s.experts = make([][]int32, len(experts))
+	}
+	for i, all := range experts {
+		mine := s.experts[i]
+		for len(mine) < (start+rows)*k {
+			mine = append(mine, -1)
+		}
+		copy(mine[start*k:], all[first*k:(first+rows)*k])
+		s.experts[i] = mine
 	}
 }
 

@@ -15,7 +15,8 @@ type Step struct {
 	Pos      []int32          // [T] each token's position in its sequence
 	Contexts []device.Context // First, Rows and Past agree with Pos
 	Absorbed int
-	Logits   []int32 // rows whose logits are wanted
+	Logits   []int32   // rows whose logits are wanted
+	Experts  [][]int32 // where not nil, what experts the rows go to is written here: by mixture, [T·K]
 }
 
 // Pass is the space for steps of up to T rows and S rows of logits.
@@ -103,6 +104,7 @@ func (p *Packed) Run(w *Pass, pages device.Pages, s Step, logits []float32) {
 	p.dev.UploadInts(w.ids, s.IDs)
 	p.dev.UploadInts(w.pos, s.Pos)
 	p.dev.LookUp(w.x, p.embedding, w.ids)
+	mixture := 0
 	for i := range p.layers {
 		l := &p.layers[i]
 		l.inputNorm.Forward(w.h, w.rstd, w.x)
@@ -114,6 +116,11 @@ func (p *Packed) Run(w *Pass, pages device.Pages, s Step, logits []float32) {
 		l.postNorm.Forward(w.h, w.rstd, w.x)
 		if l.moe != nil {
 			p.mix(l.moe, w)
+			if s.Experts != nil {
+				index := w.gate.routing.Index
+				p.dev.ReadInts(s.Experts[mixture][:t*index.Cols], index)
+			}
+			mixture++
 		} else {
 			p.dev.Project(w.gateUp, w.h, l.mlp.gateUp, false)
 			p.dev.SwiGLU(w.act, w.gateUp)

@@ -301,6 +301,16 @@ func (p *Packed) TokenBytes() int64 {
 	return n
 }
 
+// Mixtures is how many layers have experts.
+func (p *Packed) Mixtures() (n int) {
+	for i := range p.layers {
+		if p.layers[i].moe != nil {
+			n++
+		}
+	}
+	return n
+}
+
 // Positions is the longest sequence.
 func (p *Packed) Positions() int { return p.rope.Positions() }
 
