@@ -37,6 +37,7 @@ bench: ## the kernels against this machine's peak and bandwidth
 gold: build ## make the gold vectors again, and compare with transformers both ways (needs Python; see testdata/gold/README.md)
 	python3 -m venv out/gold && out/gold/bin/pip install -q -r testdata/gold/gen/requirements.txt
 	out/gold/bin/python testdata/gold/gen/generate.py
+	out/gold/bin/python testdata/gold/gen/grpo.py
 	out/gold/bin/python testdata/gold/gen/roundtrip.py ./sprat
 
 size: ## lines of Go in each package, tests and generated files apart
