@@ -23,11 +23,11 @@ CASES = {  # name: (source, batch, options)
     "deepseekmath-uneven": ("the same, groups of 5, 3, 2 and 1", "uneven", dict(beta=0.04)),
     "sample-std": ("the same, divided by n-1 under the root", "uneven", dict(beta=0.04, std="sample")),
     "r1": ("R1's settings: eps 10, KL 0.001", "even", dict(clip_low=10.0, clip_high=10.0, beta=0.001)),
-    "dapo": ("DAPO, eq. 8: clip-higher, mean over a group's tokens", "even", dict(aggregate="token_group", clip_high=0.28)),
-    "dapo-uneven": ("the same", "uneven", dict(aggregate="token_group", clip_high=0.28)),
-    "dapo-batch": ("the mean over the batch's tokens, as DAPO's program takes it", "uneven", dict(aggregate="token_batch", clip_high=0.28)),
+    "dapo": ("DAPO: clip-higher, mean over the batch's tokens, as its program has it", "even", dict(aggregate="token_batch", clip_high=0.28)),
+    "dapo-uneven": ("the same", "uneven", dict(aggregate="token_batch", clip_high=0.28)),
+    "dapo-printed": ("DAPO, eq. 8: the mean over each group's tokens", "uneven", dict(aggregate="token_group", clip_high=0.28)),
     "dapo-overlong": ("DAPO, eq. 13: soft punishment of length, added to the reward", "even",
-                      dict(aggregate="token_group", clip_high=0.28, overlong=OVERLONG)),
+                      dict(aggregate="token_batch", clip_high=0.28, overlong=OVERLONG)),
     "dr-grpo": ("Dr. GRPO: no division by spread or length, a constant in its place", "even",
                 dict(std="none", aggregate="constant", constant=12)),
     "dr-grpo-kl": ("the same with KL", "uneven", dict(std="none", aggregate="constant", constant=12, beta=0.02)),
@@ -77,8 +77,9 @@ def objective(groups, news, o):
             old, ref = torch.tensor(sample["old"]), torch.tensor(sample["ref"])
             r = ratios(logp, old, o["ratio"])
             gain = torch.minimum(r * a, r.clamp(1 - o["clip_low"], 1 + o["clip_high"]) * a)
-            clipped.append(((a > 0) & (r > 1 + o["clip_high"])) | ((a < 0) & (r < 1 - o["clip_low"])))
-            if o["off_policy"] is not None and a < 0 and (old - logp).mean() > o["off_policy"]:
+            masked = o["off_policy"] is not None and a < 0 and (old - logp).mean() > o["off_policy"]
+            clipped.append((((a > 0) & (r > 1 + o["clip_high"])) | ((a < 0) & (r < 1 - o["clip_low"]))) & (not masked))
+            if masked:
                 gain = gain * 0
             x = ref - logp
             k3 = x.exp() - x - 1
@@ -89,9 +90,9 @@ def objective(groups, news, o):
     lengths = sum(len(p) for _, p in parts)
     total = 0
     for group, p in parts:
-        size, tokens = len(group["samples"]), sum(len(s["old"]) for s in group["samples"])
-        weight = dict(sequence=1 / (len(groups) * size * len(p)), token_group=1 / (len(groups) * tokens), token_batch=1 / lengths,
-                      constant=1 / (len(groups) * size * max(o["constant"], 1)))[o["aggregate"]]
+        tokens = sum(len(s["old"]) for s in group["samples"])
+        weight = dict(sequence=1 / (len(parts) * len(p)), token_group=1 / (len(groups) * tokens), token_batch=1 / lengths,
+                      constant=1 / (len(parts) * max(o["constant"], 1)))[o["aggregate"]]
         total = total + weight * p.sum()
     return total, torch.cat(kls).mean().item(), torch.cat(clipped).double().mean().item()
 
