@@ -41,6 +41,7 @@ var levels = map[string]int{
 	"train":             4,
 	"engine":            4,
 	"quantize":          5,
+	"eval":              5,
 	"api":               5,
 	"app":               6,
 	"web":               6,

@@ -90,15 +90,11 @@ func open(s Source) (*served, error) {
 
 // describe reads the small files, none of which must be there.
 func (s *served) describe(files fs.FS) error {
-	var config struct {
-		Template json.RawMessage `json:"chat_template"` // a text; several with names tell nothing
-	}
 	var own struct {
 		Note        string   `json:"note"`
 		Suggestions []string `json:"suggestions"`
 	}
 	err := errors.Join(
-		readJSON(files, "tokenizer_config.json", &config),
 		readJSON(files, "generation_config.json", &s.defaults),
 		readJSON(files, "sprat.json", &own),
 	)
@@ -108,14 +104,9 @@ func (s *served) describe(files fs.FS) error {
 	if g := s.defaults; !(g.Temperature >= 0 && g.Temperature <= 2 && g.TopP > 0 && g.TopP <= 1) {
 		return fmt.Errorf("generation_config.json: temperature %v and top_p %v: want 0 to 2, and over 0 to 1", g.Temperature, g.TopP)
 	}
-	template, err := readSmall(files, "chat_template.jinja")
-	if err != nil {
+	if s.format, err = chat.Load(files, s.dir.Tokenizer); err != nil {
 		return err
 	}
-	if text := ""; template == nil && json.Unmarshal(config.Template, &text) == nil {
-		template = []byte(text)
-	}
-	s.format = chat.New(s.dir.Tokenizer, string(template))
 	count := cost.Count(s.dir.Config)
 	s.about = api.About{
 		Chat: s.format.Turns(), Thinks: s.format.Thinks(), Context: s.dir.Positions(),

@@ -41,6 +41,11 @@ func docs(path string, ofLine lineReader) iter.Seq2[string, error] {
 	}
 }
 
+// Lines yields the lines of a .jsonl file, which may end in .gz or .zst too, but for empty ones. Reading stops at the first error.
+func Lines(path string) iter.Seq2[string, error] {
+	return docs(path, func(line []byte, yield func(string) bool) (bool, error) { return yield(string(line)), nil })
+}
+
 // lineReader passes the texts in a line of a .jsonl file on to yield, and tells whether yield wants more.
 type lineReader func(line []byte, yield func(string) bool) (more bool, err error)
 

@@ -102,15 +102,21 @@ func (c *generateCmd) follow(e *env, stream *engine.Stream, out *generated) erro
 }
 
 func (c *generateCmd) check() error {
-	switch {
-	case c.Prompt == "":
+	if c.Prompt == "" {
 		return errors.New("--prompt is empty: give some text to continue")
-	case c.MaxTokens < 1:
-		return fmt.Errorf("--max-tokens %d: want 1 or more", c.MaxTokens)
-	case !(c.Temperature >= 0 && c.Temperature <= 100):
-		return fmt.Errorf("--temperature %g: want 0 to 100", c.Temperature)
-	case !(c.TopP > 0 && c.TopP <= 1):
-		return fmt.Errorf("--top-p %g: want over 0 and at most 1", c.TopP)
+	}
+	return checkSampling(c.MaxTokens, c.Temperature, c.TopP)
+}
+
+// checkSampling says what is wrong with flags that several verbs have.
+func checkSampling(maxTokens int, temperature, topP float64) error {
+	switch {
+	case maxTokens < 1:
+		return fmt.Errorf("--max-tokens %d: want 1 or more", maxTokens)
+	case !(temperature >= 0 && temperature <= 100):
+		return fmt.Errorf("--temperature %g: want 0 to 100", temperature)
+	case !(topP > 0 && topP <= 1):
+		return fmt.Errorf("--top-p %g: want over 0 and at most 1", topP)
 	}
 	return nil
 }
