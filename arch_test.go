@@ -15,6 +15,8 @@ import (
 // levels says what may import what: a package imports packages of a lower level, and of its own only what allowed names.
 var levels = map[string]int{
 	"atomicfile":        0,
+	"progress":          0,
+	"runfile":           0,
 	"kernel":            0,
 	"float8":            0,
 	"tokenizer":         0,
@@ -42,6 +44,7 @@ var levels = map[string]int{
 	"engine":            4,
 	"quantize":          5,
 	"eval":              5,
+	"grpo":              5,
 	"api":               5,
 	"app":               6,
 	"web":               6,
@@ -62,6 +65,7 @@ var allowed = map[[2]string]string{
 	{"tokenizer", "atomicfile"}:         "it saves tokenizer.json",
 	{"device/cpu", "device/devicetest"}: "its tests run the suite",
 	{"train", "engine"}:                 "its tests open what it saves",
+	{"grpo", "eval"}:                    "exams on the way",
 }
 
 // onlyImporter names packages that a single package may import, as they are heavy or unsafe elsewhere.

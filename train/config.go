@@ -2,7 +2,6 @@
 package train
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,10 +11,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/pelletier/go-toml/v2"
-
 	"sprat/config"
 	"sprat/data"
+	"sprat/runfile"
 )
 
 // Config is a run file, in TOML. Every key has a default but data's sources and model.
@@ -70,7 +68,7 @@ func Load(path string, set []string) (*Config, error) {
 // Parse is Load for the run file's text.
 func Parse(text []byte, set []string) (*Config, error) {
 	c := defaults()
-	if err := decode(text, &c); err != nil {
+	if err := runfile.Decode(text, &c); err != nil {
 		return nil, err
 	}
 	model := c.Model
@@ -90,9 +88,9 @@ func Parse(text []byte, set []string) (*Config, error) {
 }
 
 func (c *Config) set(assignment string) error {
-	key, value, ok := strings.Cut(assignment, "=")
-	if !ok || key == "" || strings.ContainsAny(assignment, "\n\r") {
-		return fmt.Errorf("--set %q: want key=value, as in train.steps=100", assignment)
+	key, value, err := runfile.Cut(assignment)
+	if err != nil {
+		return err
 	}
 	into := any(c)
 	if path, ok := strings.CutPrefix(key, "data.source."); ok { // a table of a list: by its name, which TOML has no word for
@@ -103,43 +101,17 @@ func (c *Config) set(assignment string) error {
 		}
 		into, key = &c.Data.Source[i], field
 	}
-	err := decode([]byte(key+" = "+value), into)
-	var syntax *toml.DecodeError
-	if errors.As(err, &syntax) {
-		err = decode([]byte(key+" = "+quote(value)), into)
-	}
-	if err != nil {
+	if err := runfile.Set(into, key, value); err != nil {
 		return fmt.Errorf("--set %s: %w", assignment, err)
 	}
 	return nil
 }
 
-func quote(s string) string {
-	b, _ := json.Marshal(s) // a string always marshals
-	return string(b)
-}
-
-func decode(text []byte, c any) error {
-	d := toml.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	err := d.Decode(c)
-	var unknown *toml.StrictMissingError
-	if errors.As(err, &unknown) && len(unknown.Errors) > 0 {
-		return fmt.Errorf("unknown key %s", strings.Join(unknown.Errors[0].Key(), "."))
-	}
-	var syntax *toml.DecodeError
-	if errors.As(err, &syntax) {
-		line, _ := syntax.Position()
-		return fmt.Errorf("line %d: %w", line, syntax)
-	}
-	return err
-}
-
 func (c *Config) check() error {
 	for _, err := range []error{
-		atLeast("tokenizer.vocab_size", float64(c.Tokenizer.VocabSize), float64(256+len(specialTokens)+len(addedTokens))),
-		atLeast("price", c.Price, 0),
-		oneOf("dtype", c.DType, storedAs),
+		runfile.AtLeast("tokenizer.vocab_size", float64(c.Tokenizer.VocabSize), float64(256+len(specialTokens)+len(addedTokens))),
+		runfile.AtLeast("price", c.Price, 0),
+		runfile.OneOf("dtype", c.DType, storedAs),
 		c.Train.check(),
 		c.Schedule.schedule().Validate(),
 	} {
@@ -157,22 +129,6 @@ func (c *Config) data() *data.Spec {
 		spec.Dir = filepath.Join(c.Out, "data")
 	}
 	return &spec
-}
-
-// atLeast says what is wrong with the number of a key, if anything.
-func atLeast(key string, value, low float64) error {
-	if !(value >= low) || value > 1e9 {
-		return fmt.Errorf("%s is %g: want a number from %g", key, value, low)
-	}
-	return nil
-}
-
-// oneOf says what is wrong with the word of a key, if anything.
-func oneOf[T any](key, value string, words map[string]T) error {
-	if _, ok := words[value]; !ok {
-		return fmt.Errorf("%s is %q: want one of %s", key, value, strings.Join(slices.Sorted(maps.Keys(words)), ", "))
-	}
-	return nil
 }
 
 // model makes the model's config from the [model] table, the vocabulary filled in from the tokenizer.

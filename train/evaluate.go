@@ -21,7 +21,7 @@ func (r *run) evaluate() error {
 		}
 		nats := sum / float64(tokens)
 		bits := nats / math.Ln2 * float64(v.Tokens) / float64(v.Bytes)
-		r.bar.line("step %d  %s: %.4f nats a token, %.4f bits a byte", r.at.Step, v.Name, nats, bits)
+		r.bar.Line("step %d  %s: %.4f nats a token, %.4f bits a byte", r.at.Step, v.Name, nats, bits)
 		line := report.Valid{Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.seconds(), Source: v.Name, Nats: nats, BitsPerByte: bits}
 		if err := r.record.Valid(line); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 
 	"sprat/device"
 	"sprat/optim"
+	"sprat/runfile"
 	"sprat/tensor"
 )
 
@@ -75,7 +76,7 @@ func (t *TrainConfig) check() error {
 		{"train.evaluations", float64(t.Evaluations), 1},
 		{"train.valid_tokens", float64(t.ValidTokens), 1},
 	} {
-		if err := atLeast(v.key, v.value, v.low); err != nil {
+		if err := runfile.AtLeast(v.key, v.value, v.low); err != nil {
 			return err
 		}
 	}
@@ -88,10 +89,10 @@ func (t *TrainConfig) check() error {
 	if t.Average >= 1 {
 		return fmt.Errorf("train.average is %g: want under 1, as in 0.999", t.Average)
 	}
-	if err := oneOf("train.precision", t.Precision, Precisions); err != nil {
+	if err := runfile.OneOf("train.precision", t.Precision, Precisions); err != nil {
 		return err
 	}
-	return oneOf("train.optimizer", t.Optimizer, optimizers)
+	return runfile.OneOf("train.optimizer", t.Optimizer, optimizers)
 }
 
 // micro is the sequences of a pass.

@@ -16,6 +16,7 @@ import (
 	"sprat/device"
 	"sprat/model"
 	"sprat/optim"
+	"sprat/progress"
 	"sprat/report"
 	"sprat/tokenizer"
 )
@@ -49,7 +50,7 @@ type run struct {
 	peak   float64
 	record *report.Writer
 	saver  checkpoint.Writer
-	bar    *progress
+	bar    *progress.Bar
 	w      io.Writer
 }
 
@@ -88,7 +89,7 @@ func newRun(c *Config, cfg *config.Config, tok *tokenizer.Tokenizer, set *data.S
 
 // train runs steps to the end of the run or of ctx.
 func (r *run) train(ctx context.Context) error {
-	defer r.bar.end()
+	defer r.bar.End()
 	for r.at.Tokens < r.total && ctx.Err() == nil {
 		before := r.evaluations()
 		if err := r.step(); err != nil {
@@ -105,7 +106,7 @@ func (r *run) train(ctx context.Context) error {
 			}
 		}
 	}
-	r.bar.end()
+	r.bar.End()
 	if ctx.Err() == nil {
 		if err := r.evaluate(); err != nil {
 			return err

@@ -3,7 +3,6 @@ package train
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -15,7 +14,9 @@ import (
 	"sprat/checkpoint"
 	"sprat/cost"
 	"sprat/kernel"
+	"sprat/progress"
 	"sprat/report"
+	"sprat/runfile"
 )
 
 // What surrounds the steps of a run: its record, its checkpoints, going on from them and back to them.
@@ -48,7 +49,7 @@ func (r *run) open(machine string) (err error) {
 	}
 	r.peak = kernel.FMAPeakOf(cores, 100*time.Millisecond)
 	r.began = time.Now()
-	r.bar = newProgress(r.w, r.total, r.at.Tokens)
+	r.bar = progress.New(r.w, r.total, r.at.Tokens)
 	n := cost.Count(r.cfg)
 	err = r.record.Start(report.Start{
 		Name: filepath.Base(r.c.Out), Started: r.began, Seed: r.c.Seed, Precision: r.c.Train.Precision, Kernels: kernel.Active(),
@@ -104,7 +105,7 @@ func (r *run) recordStep(s stepResult) error {
 	if err := r.record.Step(line); err != nil {
 		return err
 	}
-	r.bar.step(line)
+	r.bar.Show(line.Tokens, func() string { return describe(line) })
 	if r.at.Step%loadEvery != 0 || len(s.balance.Load) == 0 {
 		return nil
 	}
@@ -117,6 +118,15 @@ func (r *run) recordStep(s stepResult) error {
 		load.Layers = append(load.Layers, shares)
 	}
 	return r.record.Load(load)
+}
+
+// describe is a step in a line.
+func describe(s report.Step) string {
+	line := fmt.Sprintf("step %d  loss %.3f", s.Step, s.Loss)
+	for _, l := range s.MTP {
+		line += fmt.Sprintf("  mtp %.3f", l)
+	}
+	return line + fmt.Sprintf("  norm %.2f  maxvio %.2f  %.0f tokens/s  %.2f of peak", s.GradNorm, s.MaxVio, s.TokensPerSecond, s.PeakShare)
 }
 
 // loadEvery is how many steps go by between records of every expert's load.
@@ -135,7 +145,7 @@ func (r *run) parts() []checkpoint.Part {
 func (r *run) save() error {
 	if err := r.saver.Wait(); err != nil {
 		r.saved = 0
-		r.bar.line("%v; training goes on, and the checkpoint before is kept", err)
+		r.bar.Line("%v; training goes on, and the checkpoint before is kept", err)
 	}
 	if r.saved == r.at.Step && r.at.Step > 0 {
 		return nil
@@ -180,7 +190,7 @@ func (r *run) restore(path string) error {
 		if state.Version != checkpointVersion {
 			return fmt.Errorf("%s is no checkpoint of this version of sprat: remove it to go on from the one before", path)
 		}
-		if diff := difference(identity, state.Run); diff != "" {
+		if diff := runfile.Difference(identity, state.Run); diff != "" {
 			return checkpoint.NotOurs("%s: %s in the checkpoint: set it back to go on, or start another run with --set out=DIR", path, diff)
 		}
 		if state.Data != r.set.Hash() {
@@ -219,10 +229,10 @@ func (r *run) rollback(s stepResult) error {
 		}
 		r.at.Rows, r.saved = from.Rows, step
 		why := fmt.Sprintf("loss %.3g, gradient norm %.3g", s.loss.Main, s.norm)
-		r.bar.line("step %d: %s: back to step %d, on with other data", from.Step, why, step)
+		r.bar.Line("step %d: %s: back to step %d, on with other data", from.Step, why, step)
 		return r.record.Rollback(report.Rollback{Step: from.Step, ToStep: step, Tokens: r.at.Tokens, Seconds: r.seconds(), Why: why})
 	}
-	r.bar.line("step %d: the loss leapt, and there is no checkpoint to go back to", from.Step)
+	r.bar.Line("step %d: the loss leapt, and there is no checkpoint to go back to", from.Step)
 	return nil
 }
 
@@ -240,33 +250,4 @@ func (c *Config) identity() (string, error) {
 		Schedule ScheduleConfig `toml:"schedule"`
 	}{c.Seed, c.Model, t, c.Schedule})
 	return string(text), err
-}
-
-// difference names the first key that two run files differ in, with both values; "" is no difference.
-func difference(here, there string) string {
-	a, b := map[string]any{}, map[string]any{}
-	if toml.Unmarshal([]byte(here), &a) != nil || toml.Unmarshal([]byte(there), &b) != nil {
-		return "its run file cannot be read"
-	}
-	flatA, flatB := flatten(map[string]any{}, "", a), flatten(map[string]any{}, "", b)
-	keys := maps.Clone(flatA)
-	maps.Copy(keys, flatB)
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		if x, y := fmt.Sprint(flatA[key]), fmt.Sprint(flatB[key]); x != y {
-			return fmt.Sprintf("%s is %s in the run file and %s", key, x, y)
-		}
-	}
-	return ""
-}
-
-// flatten puts the leaves of nested tables into to, under dotted keys.
-func flatten(to map[string]any, prefix string, table map[string]any) map[string]any {
-	for key, v := range table {
-		if inner, ok := v.(map[string]any); ok {
-			flatten(to, prefix+key+".", inner)
-			continue
-		}
-		to[prefix+key] = v
-	}
-	return to
 }
