@@ -14,7 +14,7 @@ func TestElsewhere(t *testing.T) {
 	}
 	b.Line("said %d", 1)
 	b.End()
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	lines := strings.Split(strings.TrimRight(out.String(), "\n"), "\n")
 	if len(lines) != 3 || !strings.HasPrefix(lines[0], " 25 %  step") || !strings.HasPrefix(lines[1], "100 %  step") || lines[2] != "said 1" {
 		t.Errorf("%q", lines)
 	}
