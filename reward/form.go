@@ -19,30 +19,37 @@ const (
 // Form is how a question is put to a model, and how an answer is read out of what it writes. It doesn't change, and is safe for
 // concurrent use.
 type Form struct {
-	format *chat.Format
-	think  bool
-
-	// Of Zero alone; tok is nil otherwise.
-	tok           *tokenizer.Tokenizer
-	before, after []int32 // the question
+	format        *chat.Format
+	think         bool
+	tok           *tokenizer.Tokenizer // of Zero; nil otherwise
+	before, after []int32              // and what stands around the question
+	tags          bool                 // thought and answer are marked by tags in text
 }
 
 // Chat is a model's own chat format: a single user turn without a system prompt. A model that can't think isn't asked to.
 func Chat(f *chat.Format, think bool) Form { return Form{format: f, think: think && f.Thinks()} }
 
-// zero is R1-Zero's template around a question (section 2.2, table 1), in words of our own: it asks for the structure and says nothing of
-// what to think. The structure is shown as the reply is to be written, for a model too small to follow an instruction.
-var zero = [2]string{
-	"A user asks a question. The assistant thinks it through step by step, and then gives the answer.\n\n" +
-		"User: the question\nAssistant: <think> the thought </think> <answer> the answer </answer>\n\nUser: ",
-	"\nAssistant:",
-}
-
-// Zero is the form in which a base model is asked to think, before any fine-tuning: R1-Zero's template. A thought stands between
-// <think> and </think>, whether the tokenizer has tokens for them or not, and the answer between <answer> and </answer>, which ends it.
-// The prompt has no token in front that begins a text, as train's documents have none.
+// Zero is the form in which a base model is asked to think before any fine-tuning: R1-Zero's template (section 2.2, table 1) in words of
+// our own, which ask for the structure and say nothing of what to think. As in the paper a thought stands between <think> and </think>,
+// and the answer after it between <answer> and </answer>.
+//
+// Where the tokenizer has tokens for thoughts, these are used, and the prompt opens the thought; the answer then goes without tags
+// and ends with the text, as in R1 itself. A small base model that knows these tokens from worked problems can find that form by chance, which
+// is all that reinforcement has to begin with. It never spells <answer>.
+//
+// No token that begins a text stands in front, as train's documents have none.
 func Zero(tok *tokenizer.Tokenizer) Form {
-	return Form{format: chat.New(tok, ""), think: true, tok: tok, before: tok.Encode(nil, zero[0]), after: tok.Encode(nil, zero[1])}
+	f := Form{format: chat.New(tok, ""), think: true, tok: tok}
+	before, after := "The assistant thinks between <think> and </think>, and then answers", ".\nUser: "
+	if f.tags = !f.format.Thinks(); f.tags {
+		before += " between <answer> and </answer>"
+	}
+	f.before = tok.Encode(nil, before+after)
+	f.after = tok.Encode(nil, "\nAssistant:")
+	if !f.tags {
+		f.after = tok.Encode(nil, "\nAssistant: <think>")
+	}
+	return f
 }
 
 // Prompt returns the tokens that a model is to continue.
@@ -61,7 +68,7 @@ func (f Form) StopIDs() []int32 { return f.format.Ends() }
 
 // Stop are the texts that end a reply. Their tokens belong to it.
 func (f Form) Stop() []string {
-	if f.tok == nil {
+	if !f.tags {
 		return nil
 	}
 	return []string{endAnswer}
@@ -70,14 +77,14 @@ func (f Form) Stop() []string {
 // Read takes apart the tokens that a model wrote after Prompt, without the token that ended them. ended says that they ended at
 // StopIDs, at Stop or at the model's own end of text, and not at a limit.
 func (f Form) Read(ids []int32, ended bool) Reply {
-	if f.tok == nil {
-		return f.readChat(ids, ended)
+	if f.tags {
+		return f.readTags(ids, ended)
 	}
-	return f.readZero(ids, ended)
+	return f.readTokens(ids, ended)
 }
 
-// readChat knows a thought by its tokens.
-func (f Form) readChat(ids []int32, ended bool) Reply {
+// readTokens knows a thought by its tokens.
+func (f Form) readTokens(ids []int32, ended bool) Reply {
 	var thought, said strings.Builder
 	add := func(a, b string) { thought.WriteString(a); said.WriteString(b) }
 	r := Reply{Formed: ended}
@@ -104,14 +111,13 @@ func (f Form) readChat(ids []int32, ended bool) Reply {
 	return r
 }
 
-// readZero knows thought and answer by their tags, in text.
-func (f Form) readZero(ids []int32, ended bool) Reply {
+// readTags knows thought and answer by their tags, in text.
+func (f Form) readTags(ids []int32, ended bool) Reply {
 	r := Reply{Formed: ended}
-	begin, end := f.format.Thought()
 	var all []byte
 	ends := make([]int, len(ids)) // of each token's text
 	for i, id := range ids {
-		if f.format.Control(id) && id != begin && id != end {
+		if tag := f.tok.Token(id); f.format.Control(id) && tag != beginThought && tag != endThought {
 			r.Formed = false
 		}
 		all = f.tok.Decode(all, ids[i:i+1], false)

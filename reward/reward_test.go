@@ -62,13 +62,13 @@ func forms(t testing.TB) map[string]Form {
 		"R1-0528":     Chat(chat.New(both, r10528), true),
 		"text":        Chat(chat.New(bare, ""), true),
 		"zero":        Zero(both),
-		"zero, text":  Zero(bare),
+		"zero, tags":  Zero(bare),
 	}
 }
 
 // tokenizerOf is that of a form.
 func tokenizerOf(t testing.TB, name string) *tokenizer.Tokenizer {
-	if name == "text" || name == "zero, text" {
+	if name == "text" || name == "zero, tags" {
 		return train(t)
 	}
 	return thinker(t)
@@ -77,13 +77,13 @@ func tokenizerOf(t testing.TB, name string) *tokenizer.Tokenizer {
 // right writes a formed reply in the form of that name.
 func right(name, thought, said string) string {
 	switch name {
-	case "V3.1":
+	case "V3.1", "zero":
 		return thought + "</think>" + said
 	case "R1":
 		return thought + "\n</think>\n\n" + said
 	case "R1-0528":
 		return "<think>\n" + thought + "\n</think>\n" + said
-	case "zero", "zero, text":
+	case "zero, tags":
 		return " <think> " + thought + " </think> <answer> " + said + " </answer>"
 	}
 	return said
@@ -204,7 +204,7 @@ func FuzzRead(f *testing.F) {
 // check says why a text is no right reply in the form of that name.
 func check(name, text string, p tasks.Problem) error {
 	want := map[string][4]int{
-		"V3.1": {0, 1, 0, 0}, "R1": {0, 1, 0, 0}, "R1-0528": {1, 1, 0, 0}, "zero": {1, 1, 1, 1}, "zero, text": {1, 1, 1, 1},
+		"V3.1": {0, 1, 0, 0}, "R1": {0, 1, 0, 0}, "R1-0528": {1, 1, 0, 0}, "zero": {0, 1, 0, 0}, "zero, tags": {1, 1, 1, 1},
 	}[name]
 	for i, tag := range []string{beginThought, endThought, beginAnswer, endAnswer} {
 		if n := strings.Count(text, tag); n != want[i] {
@@ -219,7 +219,7 @@ func check(name, text string, p tasks.Problem) error {
 		}
 	}
 	answer = strings.TrimSpace(answer)
-	if strings.HasPrefix(name, "zero") {
+	if name == "zero, tags" {
 		answer = strings.TrimSuffix(strings.TrimPrefix(answer, beginAnswer), endAnswer)
 	}
 	if !p.Verify(answer) {
@@ -279,8 +279,13 @@ func TestPrompts(t *testing.T) {
 	if think, _ := tok.ID(tokenizer.Think); !slices.Contains(a, think) || count(a, think) != count(b, think) {
 		t.Error("a question has spelled a tag, or the template has none")
 	}
-	if !strings.HasSuffix(text(f, "2"), "User: 2\nAssistant:") || slices.Equal(a, b) {
+	if !strings.HasSuffix(text(f, "2"), "User: 2\nAssistant: <think>") || strings.Contains(text(f, "2"), beginAnswer) || f.Stop() != nil {
 		t.Errorf("prompt %q", text(f, "2"))
+	}
+	bare := Zero(train(t))
+	if got := string(train(t).Decode(nil, bare.Prompt("2"), false)); !strings.HasSuffix(got, "User: 2\nAssistant:") ||
+		!strings.Contains(got, endAnswer) || !slices.Equal(bare.Stop(), []string{endAnswer}) {
+		t.Errorf("prompt %q", got)
 	}
 	if r := f.Read(nil, true); r.Formed || r.String() != "" {
 		t.Errorf("nothing is %+v", r)
