@@ -36,6 +36,7 @@ var levels = map[string]int{
 	"reward":            2,
 	"model":             3,
 	"report":            3,
+	"report/tfevents":   0,
 	"optim":             3,
 	"data":              3,
 	"sched":             3,

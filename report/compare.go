@@ -20,11 +20,14 @@ type Compared struct {
 	Params      int64              `json:"params"`
 	Activated   int64              `json:"activated"`
 	Step        int                `json:"step"`
-	Tokens      int64              `json:"tokens"`  // seen; lost work is in the ledger only
-	Seconds     float64            `json:"seconds"` // likewise
-	FLOPs       float64            `json:"flops"`   // likewise
-	Loss        *float64           `json:"loss"`    // mean of the last hundredth of the steps, ten at least
-	MaxVio      *float64           `json:"max_vio"` // likewise
+	Tokens      int64              `json:"tokens"`             // seen; lost work is in the ledger only
+	Seconds     float64            `json:"seconds"`            // likewise
+	FLOPs       float64            `json:"flops"`              // likewise
+	Loss        *float64           `json:"loss"`               // mean of the last hundredth of the steps, ten at least
+	MaxVio      *float64           `json:"max_vio"`            // likewise
+	Accuracy    *float64           `json:"accuracy,omitempty"` // of samples in reinforcement, likewise
+	Length      *float64           `json:"length,omitempty"`   // tokens of them, likewise
+	Pass        *float64           `json:"pass,omitempty"`     // at the latest exam, mean over families
 	BitsPerByte map[string]float64 `json:"bits_per_byte"`
 	Ledger      Ledger             `json:"ledger"`
 }
@@ -90,8 +93,9 @@ func (r *Run) compared() Compared {
 	last := r.last()
 	c := Compared{
 		Name: r.Name, Dir: r.Dir, Params: r.Start.Params, Activated: r.Start.Activated, Step: last.Step, Tokens: last.Tokens,
-		Seconds: last.Seconds, FLOPs: float64(last.Tokens) * r.Start.FLOPsPerToken, Loss: known(r.tail(loss)),
-		MaxVio: known(r.tail(maxVio)), BitsPerByte: map[string]float64{}, Ledger: r.Ledger,
+		Seconds: last.Seconds, FLOPs: float64(last.Tokens) * r.Start.FLOPsPerToken, Loss: known(r.curve(bySteps, loss).tail()),
+		MaxVio: known(r.curve(bySteps, maxVio).tail()), Accuracy: known(r.rl(accuracy).tail()), Length: known(r.rl(length).tail()),
+		Pass: known(r.exams(bySteps, "", pass).last()), BitsPerByte: map[string]float64{}, Ledger: r.Ledger,
 	}
 	for _, s := range r.sources() {
 		if bits, ok := r.lastBits(s); ok {
@@ -118,15 +122,11 @@ func (r *Compared) bits(source string) float64 {
 
 // sources are those that any run has.
 func (c *Comparison) sources() []string {
-	var list []string
+	var all []string
 	for _, r := range c.runs {
-		for _, s := range r.sources() {
-			if len(list) < maxSources && !slices.Contains(list, s) {
-				list = append(list, s)
-			}
-		}
+		all = append(all, r.sources()...)
 	}
-	return list
+	return firsts(all, func(s string) string { return s })
 }
 
 func (c *Comparison) target(source string) Target {
@@ -168,11 +168,18 @@ func (c *Comparison) Tables() []Table {
 	for _, s := range sources {
 		t.Head = append(t.Head, "bits/byte "+s)
 	}
+	reinforced := slices.ContainsFunc(c.runs, func(r *Run) bool { return len(r.RLs) > 0 })
+	if reinforced {
+		t.Head = append(t.Head, "accuracy", "tokens a sample", "pass@1")
+	}
 	t.Head = append(t.Head, "MaxVio", "tokens/s", "of peak", "time", "cost")
 	for _, r := range c.Runs {
 		row := []string{r.Name, count(float64(r.Params)), count(float64(r.Activated)), count(float64(r.Tokens)), optional(r.Loss, 3)}
 		for _, s := range sources {
 			row = append(row, fixed(r.bits(s), 3))
+		}
+		if reinforced {
+			row = append(row, optional(r.Accuracy, 3), optional(r.Length, 1), optional(r.Pass, 3))
 		}
 		l := r.Ledger
 		rate := math.NaN()
@@ -248,6 +255,11 @@ func (c *Comparison) charts() []*chart {
 		for _, by := range ways {
 			add("Bits per byte, "+s+", by "+by.name, by.axis, func(r *Run) curve { return r.bits(by.axis, s) }, false)
 		}
+	}
+	add("Accuracy of samples", bySteps, func(r *Run) curve { return r.rl(accuracy).smooth() }, true)
+	add("Tokens a sample", bySteps, func(r *Run) curve { return r.rl(length).smooth() }, true)
+	for _, by := range ways {
+		add("Held-out pass@1, mean over families, by "+by.name, by.axis, func(r *Run) curve { return r.exams(by.axis, "", pass) }, true)
 	}
 	add("MaxVio by tokens", byTokens, func(r *Run) curve { return r.curve(byTokens, maxVio).smooth() }, true)
 	add("Tokens a second", byTokens, func(r *Run) curve {

@@ -114,29 +114,33 @@ func (r *Run) bits(a axis, source string) curve {
 	return c
 }
 
-// maxSources is how many sources of validation are shown.
+// maxSources is how many sources of validation, or families of problems, are shown.
 const maxSources = 16
 
 // sources are the sources of validation, in order of appearance.
-func (r *Run) sources() []string {
-	var list []string
-	for _, v := range r.Valids {
-		if len(list) < maxSources && !slices.Contains(list, v.Source) {
-			list = append(list, v.Source)
+func (r *Run) sources() []string { return firsts(r.Valids, func(v Valid) string { return v.Source }) }
+
+// families are those that sat exams, in order of appearance.
+func (r *Run) families() []string { return firsts(r.Exams, func(v Exam) string { return v.Family }) }
+
+// firsts are the first names in a list, each once.
+func firsts[T any](list []T, name func(T) string) []string {
+	var names []string
+	for _, v := range list {
+		if len(names) < maxSources && !slices.Contains(names, name(v)) {
+			names = append(names, name(v))
 		}
 	}
-	return list
+	return names
 }
 
-// tail is the mean of a value over the last hundredth of the steps, but ten at least, those that are not finite left out.
-func (r *Run) tail(value func(*Step) float64) float64 {
-	sum, n := 0.0, 0
-	for i := max(0, len(r.Steps)-max(10, len(r.Steps)/100)); i < len(r.Steps); i++ {
-		if v := value(&r.Steps[i]); drawable(v) {
-			sum, n = sum+v, n+1
-		}
+// tail is the mean of the last hundredth of c's points, but ten at least; NaN where there are none.
+func (c curve) tail() float64 {
+	sum, from := 0.0, max(0, len(c.y)-max(10, len(c.y)/100))
+	for _, y := range c.y[from:] {
+		sum += y
 	}
-	return sum / float64(n)
+	return sum / float64(len(c.y)-from)
 }
 
 func loss(s *Step) float64   { return s.Loss }

@@ -25,6 +25,7 @@ type page struct {
 	Tiles    [][2]string // a number and what it is
 	Panels   []panel
 	Tables   []Table
+	Problems []problem
 	Settings string
 	Several  bool // runs: their tables come first
 }
@@ -62,12 +63,17 @@ func WritePage(dir string) (*Run, error) {
 
 // Save writes the run's page, which needs nothing but itself.
 func (r *Run) Save(path string) error {
-	panels, err := draws(r.charts())
+	p, err := r.page()
 	if err != nil {
 		return err
 	}
-	p := &page{Title: r.Name, Status: r.status(), Tiles: r.tiles(), Panels: panels, Tables: r.tables(), Settings: r.Settings}
 	return p.save(path)
+}
+
+func (r *Run) page() (*page, error) {
+	panels, err := draws(r.charts())
+	return &page{Title: r.Name, Status: r.status(), Tiles: r.tiles(), Panels: panels, Tables: r.tables(), Problems: r.problems(),
+		Settings: r.Settings}, err
 }
 
 func (p *page) save(path string) error {
@@ -141,7 +147,10 @@ func (r *Run) status() string {
 
 // tiles are the numbers that are looked for first.
 func (r *Run) tiles() [][2]string {
-	list := [][2]string{{fixed(r.tail(loss), 3), "loss, nats a token"}}
+	list := r.rlTiles()
+	if list == nil {
+		list = append(list, [2]string{fixed(r.curve(bySteps, loss).tail(), 3), "loss, nats a token"})
+	}
 	for _, s := range r.sources() {
 		if bits, ok := r.lastBits(s); ok {
 			list = append(list, [2]string{fixed(bits, 3), "bits per byte, " + s})
@@ -179,16 +188,23 @@ func (r *Run) lastBits(source string) (float64, bool) {
 }
 
 func (r *Run) charts() []*chart {
+	over := byTokens
+	if len(r.RLs) > 0 {
+		over = bySteps
+	}
 	var marks []float64
 	for i, b := range r.Returns {
 		if at, ok := r.stepAt(b.To); ok && i < 100 {
-			marks = append(marks, float64(at.Tokens))
+			marks = append(marks, r.at(over, at.Step, at.Tokens, at.Seconds))
 		}
 	}
-	charts := []*chart{r.lossChart(marks)}
+	charts := r.rlCharts(marks)
+	if charts == nil {
+		charts = append(charts, r.lossChart(marks))
+	}
 	var bits []curve
 	for i, s := range r.sources() {
-		c := r.bits(byTokens, s)
+		c := r.bits(over, s)
 		c.color = i
 		bits = append(bits, c)
 	}
@@ -203,7 +219,7 @@ func (r *Run) charts() []*chart {
 		{chart{title: "Learning rate", zero: true}, func(s *Step) float64 { return s.LR }, false},
 		{chart{title: "Tokens a second", zero: true}, func(s *Step) float64 { return s.TokensPerSecond }, true},
 	} {
-		line := r.curve(byTokens, c.value)
+		line := r.curve(over, c.value)
 		c.curves = []curve{line}
 		if c.raw {
 			c.curves = []curve{line.background(), line.smooth()}
@@ -211,9 +227,9 @@ func (r *Run) charts() []*chart {
 		charts = append(charts, &c.chart)
 	}
 	for _, c := range charts {
-		c.over = byTokens
+		c.over = over
 	}
-	loads := &chart{title: "Load of each expert", image: r.loadImage(byTokens), over: byTokens}
+	loads := &chart{title: "Load of each expert", image: r.loadImage(over), over: over}
 	if loads.image != nil {
 		loads.note = loads.image.rows + "; orange over an even share, blue under, full at 4 times and at ¼"
 	}
@@ -247,12 +263,11 @@ func (r *Run) lossChart(marks []float64) *chart {
 
 // stepAt is the last step up to n.
 func (r *Run) stepAt(n int) (Step, bool) {
-	for i := len(r.Steps) - 1; i >= 0; i-- {
-		if r.Steps[i].Step <= n {
-			return r.Steps[i], true
-		}
+	i := upTo(r.Steps, func(s Step) int { return s.Step }, n)
+	if i == 0 {
+		return Step{}, false
 	}
-	return Step{}, false
+	return r.Steps[i-1], true
 }
 
 func (r *Run) tables() []Table {
@@ -281,6 +296,9 @@ func (r *Run) tables() []Table {
 				}
 			}
 		}
+		tables = append(tables, t)
+	}
+	if t := r.examTable(); t.Rows != nil {
 		tables = append(tables, t)
 	}
 	if n := len(r.Returns); n > 0 {

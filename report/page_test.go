@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -44,7 +45,7 @@ var (
 
 // checkPage is what holds of every page.
 func checkPage(page string) error {
-	known := " doctype html head meta link title style body h1 h2 p b i ul li div span section table thead tbody tr th td details summary pre footer" +
+	known := " doctype html head meta link title style body h1 h2 h3 p b i ul li div span section table thead tbody tr th td details summary pre footer" +
 		" svg g path rect text image "
 	open := map[string]int{}
 	for _, tag := range tags.FindAllString(page, -1) {
@@ -84,6 +85,18 @@ func checkPage(page string) error {
 		return fmt.Errorf("the page forbids nothing")
 	}
 	return nil
+}
+
+func checkPageOf(r *Run) error {
+	p, err := r.page()
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := p.write(&b); err != nil {
+		return err
+	}
+	return checkPage(b.String())
 }
 
 func TestCheckPageHasTeeth(t *testing.T) {

@@ -52,7 +52,7 @@ const (
 	maxWritten = 1 << 16 // transcripts
 	maxLoads   = 1 << 24 // numbers; of more, every second Load is dropped
 	maxName    = 200     // bytes of a name or source
-	maxText    = 1 << 16 // bytes of a question, an answer or a reply
+	maxText    = 1 << 15 // bytes of a question, an answer or a reply
 	maxCount   = 1 << 53 // tokens or steps; a float64 counts them exactly
 	maxSeconds = 1e11    // three thousand years
 )

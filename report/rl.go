@@ -54,15 +54,15 @@ type Transcript struct {
 func (w *Writer) RL(v RL) error {
 	l := w.line.open("rl")
 	l.integer("step", int64(v.Step))
-	w.values = append(w.values[:0], scalar{"reward", v.Reward}, scalar{"accuracy", v.Accuracy}, scalar{"format", v.Format},
-		scalar{"length", v.Length}, scalar{"kl", v.KL}, scalar{"entropy", v.Entropy}, scalar{"clip_share", v.ClipShare},
-		scalar{"mismatch", v.Mismatch}, scalar{"right", v.Right}, scalar{"wrong", v.Wrong}, scalar{"dropped", v.Dropped},
-		scalar{"rollout_tokens_per_second", v.RolloutTokensPerSecond}, scalar{"rollout_seconds", v.RolloutSeconds},
-		scalar{"train_seconds", v.TrainSeconds})
+	w.values = append(w.values[:0], scalar("reward", v.Reward), scalar("accuracy", v.Accuracy), scalar("format", v.Format),
+		scalar("length", v.Length), scalar("kl", v.KL), scalar("entropy", v.Entropy), scalar("clip_share", v.ClipShare),
+		scalar("mismatch", v.Mismatch), scalar("right", v.Right), scalar("wrong", v.Wrong), scalar("dropped", v.Dropped),
+		scalar("rollout_tokens_per_second", v.RolloutTokensPerSecond), scalar("rollout_seconds", v.RolloutSeconds),
+		scalar("train_seconds", v.TrainSeconds))
 	for _, v := range w.values {
-		l.number(v.tag, v.value)
+		l.number(v.Tag, v.Value)
 	}
-	return errors.Join(w.write(), w.events.scalars(v.Step, w.values))
+	return errors.Join(w.write(), w.events.Scalars(v.Step, w.values...))
 }
 
 // Exam writes a family's result.
@@ -76,7 +76,7 @@ func (w *Writer) Exam(v Exam) error {
 	l.number("error", v.Error)
 	l.number("length", v.Length)
 	l.number("unformed", v.Unformed)
-	return errors.Join(w.write(), w.events.scalars(v.Step, []scalar{{"pass/" + v.Family, v.Pass}, {"thought/" + v.Family, v.Length}}))
+	return errors.Join(w.write(), w.events.Scalars(v.Step, scalar("pass/"+v.Family, v.Pass), scalar("thought/"+v.Family, v.Length)))
 }
 
 // Transcript writes what the model wrote.
@@ -105,6 +105,12 @@ func (r *reader) exam(v Exam) {
 	}
 	r.evaluated(v.Step, v.Tokens, v.Seconds)
 	v.Family = clip(v.Family)
+	for i := n - 1; i >= max(0, n-maxSources) && r.run.Exams[i].Step == v.Step; i-- {
+		if r.run.Exams[i].Family == v.Family { // sat again, after a session that was killed
+			r.run.Exams[i] = v
+			return
+		}
+	}
 	r.run.Exams = append(r.run.Exams, v)
 }
 
@@ -120,10 +126,10 @@ func (r *reader) transcript(v Transcript) {
 	r.run.Transcripts = append(r.run.Transcripts, v)
 }
 
-// legible bounds what a model wrote, and shows what could not be seen of it.
+// legible bounds what a model wrote, at its middle, and shows what could not be seen of it.
 func legible(s string) string {
 	if len(s) > maxText {
-		s = s[:maxText] + " […]"
+		s = s[:maxText/2] + "\n[…]\n" + s[len(s)-maxText/2:]
 	}
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' || unicode.IsPrint(r) {

@@ -11,16 +11,22 @@ import (
 	"path/filepath"
 	"strconv"
 	"time"
+
+	"sprat/report/tfevents"
 )
 
 // Writer appends to the record of a run. Each line goes out whole in one write as it comes, so a killed run loses none that a method
 // returned from; a power cut may lose those since the last Sync. It belongs to one goroutine.
 type Writer struct {
 	metrics *os.File
-	events  *events
+	events  *tfevents.File
 	line    line
-	values  []scalar
+	values  []tfevents.Scalar
 	mtpTags []string
+}
+
+func scalar(tag string, value float64) tfevents.Scalar {
+	return tfevents.Scalar{Tag: tag, Value: value}
 }
 
 // Open opens the record in dir, making what is not there. A last line that a killed run left torn is cut off.
@@ -36,7 +42,7 @@ func Open(dir string) (*Writer, error) {
 		f.Close()
 		return nil, fmt.Errorf("opening the run's record %s: %w", f.Name(), err)
 	}
-	e, err := openEvents(dir, time.Now)
+	e, err := tfevents.Create(dir)
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("opening TensorBoard's file: %w", err)
@@ -68,10 +74,10 @@ func cutTornLine(f *os.File) error {
 }
 
 // Sync waits until the lines are on the disk: call it where a checkpoint is saved.
-func (w *Writer) Sync() error { return errors.Join(w.metrics.Sync(), w.events.f.Sync()) }
+func (w *Writer) Sync() error { return errors.Join(w.metrics.Sync(), w.events.Sync()) }
 
 // Close closes the files.
-func (w *Writer) Close() error { return errors.Join(w.metrics.Close(), w.events.f.Close()) }
+func (w *Writer) Close() error { return errors.Join(w.metrics.Close(), w.events.Close()) }
 
 // Start writes a session's first line.
 func (w *Writer) Start(s Start) error {
@@ -108,15 +114,15 @@ func (w *Writer) Step(s Step) error {
 	l.number("tokens_per_second", s.TokensPerSecond)
 	l.number("peak_share", s.PeakShare)
 	l.boolean("skipped", s.Skipped)
-	w.values = append(w.values[:0], scalar{"loss", s.Loss}, scalar{"lr", s.LR}, scalar{"grad_norm", s.GradNorm},
-		scalar{"max_vio", s.MaxVio}, scalar{"tokens_per_second", s.TokensPerSecond}, scalar{"peak_share", s.PeakShare})
+	w.values = append(w.values[:0], scalar("loss", s.Loss), scalar("lr", s.LR), scalar("grad_norm", s.GradNorm),
+		scalar("max_vio", s.MaxVio), scalar("tokens_per_second", s.TokensPerSecond), scalar("peak_share", s.PeakShare))
 	for i, v := range s.MTP {
 		if i == len(w.mtpTags) {
 			w.mtpTags = append(w.mtpTags, fmt.Sprintf("mtp/%d", i+1))
 		}
-		w.values = append(w.values, scalar{w.mtpTags[i], v})
+		w.values = append(w.values, scalar(w.mtpTags[i], v))
 	}
-	return errors.Join(w.write(), w.events.scalars(s.Step, w.values))
+	return errors.Join(w.write(), w.events.Scalars(s.Step, w.values...))
 }
 
 // Load writes the experts' load, to four digits.
@@ -142,14 +148,14 @@ func (w *Writer) Valid(v Valid) error {
 	l.text("source", v.Source)
 	l.number("nats", v.Nats)
 	l.number("bits_per_byte", v.BitsPerByte)
-	return errors.Join(w.write(), w.events.scalars(v.Step, []scalar{{"bits_per_byte/" + v.Source, v.BitsPerByte}}))
+	return errors.Join(w.write(), w.events.Scalars(v.Step, scalar("bits_per_byte/"+v.Source, v.BitsPerByte)))
 }
 
 // Resume writes that the run goes on from a checkpoint.
 func (w *Writer) Resume(r Resume) error {
 	l := w.line.open("resume")
 	l.progress(r.Step, r.Tokens, r.Seconds)
-	return errors.Join(w.write(), w.events.restart(r.Step+1))
+	return errors.Join(w.write(), w.events.Restart(r.Step+1))
 }
 
 // Rollback writes that the run went back.
@@ -158,7 +164,7 @@ func (w *Writer) Rollback(r Rollback) error {
 	l.integer("to_step", int64(r.ToStep))
 	l.progress(r.Step, r.Tokens, r.Seconds)
 	l.text("why", r.Why)
-	return errors.Join(w.write(), w.events.restart(r.ToStep+1))
+	return errors.Join(w.write(), w.events.Restart(r.ToStep+1))
 }
 
 // End writes a session's last line.

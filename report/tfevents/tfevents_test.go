@@ -1,4 +1,4 @@
-package report
+package tfevents
 
 import (
 	"encoding/binary"
@@ -35,14 +35,14 @@ func TestCRC(t *testing.T) {
 }
 
 // eventFile is what the writer makes of some calls at second 1234567890.
-func eventFile(t *testing.T, write func(e *events)) []byte {
+func eventFile(t *testing.T, write func(e *File)) []byte {
 	t.Helper()
 	dir := t.TempDir()
-	e, err := openEvents(dir, func() time.Time { return time.Unix(1234567890, 0) })
+	e, err := create(dir, func() time.Time { return time.Unix(1234567890, 0) })
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.f.Close()
+	defer e.Close()
 	write(e)
 	got, err := os.ReadFile(filepath.Join(dir, "events.out.tfevents.1234567890.sprat.0"))
 	if err != nil {
@@ -53,11 +53,11 @@ func eventFile(t *testing.T, write func(e *events)) []byte {
 
 // TestEventBytes spells the messages out by hand. The first twelve bytes are those that every event file of TensorFlow starts with.
 func TestEventBytes(t *testing.T) {
-	got := eventFile(t, func(e *events) {
-		if err := e.scalars(300, []scalar{{"loss", 1.5}, {"a/b", -2}}); err != nil {
+	got := eventFile(t, func(e *File) {
+		if err := e.Scalars(300, Scalar{"loss", 1.5}, Scalar{"a/b", -2}); err != nil {
 			t.Fatal(err)
 		}
-		if err := e.restart(7); err != nil {
+		if err := e.Restart(7); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -99,8 +99,8 @@ func TestEventBytes(t *testing.T) {
 // TestLongTags has a tag and a summary whose lengths take two bytes.
 func TestLongTags(t *testing.T) {
 	tag := strings.Repeat("t", 200)
-	got := eventFile(t, func(e *events) {
-		if err := e.scalars(1, []scalar{{tag, math.Pi}}); err != nil {
+	got := eventFile(t, func(e *File) {
+		if err := e.Scalars(1, Scalar{tag, math.Pi}); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -113,11 +113,11 @@ func TestLongTags(t *testing.T) {
 func TestEventFilesDoNotCollide(t *testing.T) {
 	dir := t.TempDir()
 	for range 3 {
-		w, err := Open(dir)
+		f, err := Create(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.Close()
+		f.Close()
 	}
 	files, _ := filepath.Glob(filepath.Join(dir, "events.out.tfevents.*"))
 	if len(files) != 3 {
