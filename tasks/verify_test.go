@@ -1,7 +1,6 @@
 package tasks
 
 import (
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -192,7 +191,7 @@ func numbersIn(s string) []int {
 	for _, digits := range strings.FieldsFunc(s, func(r rune) bool { return r < '0' || r > '9' }) {
 		n := 0
 		for _, c := range digits {
-			n = min(n*10+int(c-'0'), math.MaxInt32)
+			n = min(n*10+int(c-'0'), 1e17)
 		}
 		list = append(list, n)
 	}
