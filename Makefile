@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help build web check test ci fuzz bench gold size
+.PHONY: help build web check test ci fuzz bench report gold size
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ fuzz: ## fuzz every parser, some N=15000 executions each
 
 bench: ## the kernels against this machine's peak and bandwidth
 	go run ./cmd/sprat bench kernels
+
+R1 = base=out/nano $(foreach s,zero zero-2 format-only cold rl1 rl1-sft sft rl2 distill,$(s)=out/r1/$(s))
+report: ## docs/R1.md, from what the stages of R1's pipeline have recorded under out/
+	go run ./runs/r1report --out docs/R1.md $(R1)
 
 gold: build ## make the gold vectors again, and compare with transformers both ways (needs Python; see testdata/gold/README.md)
 	python3 -m venv out/gold && out/gold/bin/pip install -q -r testdata/gold/gen/requirements.txt
