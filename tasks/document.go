@@ -109,7 +109,7 @@ func Documents(seed uint64, m Mixture) iter.Seq[Document] {
 	}
 }
 
-// Document returns document i of the stream that Documents yields from its start. It is never of a held-out problem.
+// Document returns document i of the stream that Documents yields from its start. It is never of a problem whose key is held out.
 //
 // One in four problems is easier than the ramp has come to, so that what came first isn't forgotten.
 func (m Mixture) Document(seed uint64, i int) Document {
@@ -120,7 +120,7 @@ func (m Mixture) Document(seed uint64, i int) Document {
 		difficulty = m.Start + (difficulty-m.Start)*rng.Float64()
 	}
 	p := family.Generate(rng, difficulty)
-	for p.HeldOut() {
+	for p.graded && keyHeldOut(p.Key) {
 		p = family.Generate(rng, difficulty)
 	}
 	return p.Document(rng, p.graded && rng.Float64() >= m.Plain)

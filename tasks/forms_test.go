@@ -281,7 +281,7 @@ func TestQuestions(t *testing.T) {
 			}
 		}
 	})
-	if read < 7000 {
+	if read < 4000 {
 		t.Errorf("only %d questions were read", read)
 	}
 }

@@ -3,8 +3,8 @@
 // A Family draws a Problem from a random source and a difficulty: 0 is the easiest, 1 what the shipped model is measured on, and
 // above 1 it goes on growing along the same line. The same source gives the same problem. A Problem carries its question, its
 // answer in plain form and a Key, which names the problem whatever its wording: 3+4 and 4+3 share one. HeldOut splits problems by
-// a hash of the key, so that no wording of a held-out problem is ever trained on. (The split is of what is asked: a solution may
-// add two numbers on its way whose sum is held out as a question.)
+// a hash of the key, so that no wording of a held-out problem is ever trained on, in whatever family. (The split is of what is asked: a
+// solution may add two numbers on its way whose sum is held out as a question.)
 //
 //	add        add and subtract up to 4 digits          divide     4 digits by 1, with a remainder
 //	multiply   3 digits by 2                            brackets   expressions of 3 or 4 numbers
@@ -31,8 +31,6 @@
 package tasks
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 )
@@ -124,16 +122,4 @@ func (p Problem) Graded() bool { return p.graded }
 func (p Problem) Verify(reply string) bool {
 	reply, ok := tidy(reply)
 	return ok && p.puzzle.verify(reply)
-}
-
-// heldOutOneIn is the share of problems held out: 5 %.
-const heldOutOneIn = 20
-
-// HeldOut reports whether a problem is kept from all training, for evaluation. It depends on the key alone. Talk is never held out.
-func (p Problem) HeldOut() bool {
-	if !p.graded {
-		return false
-	}
-	sum := sha256.Sum256([]byte(p.Key))
-	return binary.LittleEndian.Uint64(sum[:])%heldOutOneIn == 0
 }
