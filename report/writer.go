@@ -18,6 +18,7 @@ import (
 // Writer appends to the record of a run. Each line goes out whole in one write as it comes, so a killed run loses none that a method
 // returned from; a power cut may lose those since the last Sync. It belongs to one goroutine.
 type Writer struct {
+	dir     string
 	metrics *os.File
 	events  *tfevents.File
 	line    line
@@ -47,7 +48,7 @@ func Open(dir string) (*Writer, error) {
 		f.Close()
 		return nil, fmt.Errorf("opening TensorBoard's file: %w", err)
 	}
-	return &Writer{metrics: f, events: e}, nil
+	return &Writer{dir: dir, metrics: f, events: e}, nil
 }
 
 // cutTornLine truncates f after its last newline.

@@ -42,14 +42,14 @@ func defaults() Config {
 		Out:       "out",
 		DType:     "f32",
 		Tokenizer: TokenizerConfig{Path: "tokenizer.json", VocabSize: 4096, SingleDigits: true},
-		Price:     defaultPrice,
+		Price:     DefaultPrice,
 		Schedule:  defaultSchedule(),
 		Train:     defaultTrain(),
 	}
 }
 
-// defaultPrice is about what a core of a rented server cost an hour in 2026, in dollars.
-const defaultPrice = 0.04
+// DefaultPrice is about what a core of a rented server cost an hour in 2026, in dollars.
+const DefaultPrice = 0.04
 
 // Load reads the run file at path and then sets each "key=value" of set, the key dotted and the value as in TOML, where a
 // value that is no TOML counts as a string. data.source.NAME.key is a key of the source of that name.
@@ -111,7 +111,7 @@ func (c *Config) check() error {
 	for _, err := range []error{
 		runfile.AtLeast("tokenizer.vocab_size", float64(c.Tokenizer.VocabSize), float64(256+len(specialTokens)+len(addedTokens))),
 		runfile.AtLeast("price", c.Price, 0),
-		runfile.OneOf("dtype", c.DType, storedAs),
+		runfile.OneOf("dtype", c.DType, DTypes),
 		c.Train.check(),
 		c.Schedule.schedule().Validate(),
 	} {

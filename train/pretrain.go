@@ -29,7 +29,7 @@ func Pretrain(ctx context.Context, c *Config, opt Options, w io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	if err := checkUnfinished(c.Out, opt.Resume); err != nil {
+	if err := CheckUnfinished(c.Out, opt.Resume); err != nil {
 		return err
 	}
 	set, err := data.Prepare(ctx, c.data(), tok, w)

@@ -44,7 +44,8 @@ func defaultTrain() TrainConfig {
 // Precisions are the words for them in a run file.
 var Precisions = map[string]device.Precision{"fp32": device.F32, "bf16": device.BF16, "fp8": device.FP8}
 
-var optimizers = map[string]newOptimizer{
+// Optimizers are the words for them in a run file.
+var Optimizers = map[string]newOptimizer{
 	"adamw": optim.NewAdamW,
 	"muon": func(dev device.Device, params iter.Seq[*tensor.Param], weightDecay float64) *optim.Optimizer {
 		return optim.NewMuon(dev, params, weightDecay, device.BF16)
@@ -92,7 +93,7 @@ func (t *TrainConfig) check() error {
 	if err := runfile.OneOf("train.precision", t.Precision, Precisions); err != nil {
 		return err
 	}
-	return runfile.OneOf("train.optimizer", t.Optimizer, optimizers)
+	return runfile.OneOf("train.optimizer", t.Optimizer, Optimizers)
 }
 
 // micro is the sequences of a pass.

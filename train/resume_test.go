@@ -152,7 +152,7 @@ func curve(t *testing.T, out string) map[int]float64 {
 // TestResumeEqualsUninterrupted stops a run after a checkpoint and some steps more, which are lost, and goes on.
 func TestResumeEqualsUninterrupted(t *testing.T) {
 	for precision := range Precisions {
-		for optimizer := range optimizers {
+		for optimizer := range Optimizers {
 			t.Run(precision+"/"+optimizer, func(t *testing.T) {
 				set := []string{"train.precision=" + precision, "train.optimizer=" + optimizer, "train.average=0.9", "train.recompute=true"}
 				whole := openRun(t, tinyRun(t, set...), false, io.Discard)
@@ -199,7 +199,7 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 	if err := errors.Join(r.save(), r.saver.Wait(), r.record.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := checkUnfinished(c.Out, false); err == nil || !strings.Contains(err.Error(), "--resume") {
+	if err := CheckUnfinished(c.Out, false); err == nil || !strings.Contains(err.Error(), "--resume") {
 		t.Errorf("starting anew over a run: %v", err)
 	}
 	for _, change := range []func(c *Config){

@@ -2,7 +2,6 @@ package train
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -76,7 +75,7 @@ func newRun(c *Config, cfg *config.Config, tok *tokenizer.Tokenizer, set *data.S
 	r.model.Init(c.Seed, std)
 	r.state = r.model.NewState(n, true)
 	r.valid = r.model.NewState(n, false)
-	r.opt = optimizers[t.Optimizer](dev, r.model.Params(), t.WeightDecay)
+	r.opt = Optimizers[t.Optimizer](dev, r.model.Params(), t.WeightDecay)
 	if t.Average > 0 {
 		r.average = optim.NewAverage(dev, r.model.Params(), t.Average)
 	}
@@ -244,14 +243,12 @@ func (r *run) finish(ctx context.Context) error {
 		return err
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("%w: step %d of the run is kept, and the model as it stands is in %s; go on with --resume", errInterrupted, r.at.Step, r.c.Out)
+		return fmt.Errorf("%w: step %d of the run is kept, and the model as it stands is in %s; go on with --resume", report.ErrInterrupted, r.at.Step, r.c.Out)
 	}
 	fmt.Fprintf(r.w, "wrote %s after %s; try: sprat generate --model %s --prompt \"Once upon a time\"\n",
 		r.c.Out, (time.Duration(r.seconds()) * time.Second), r.c.Out)
 	return nil
 }
-
-var errInterrupted = errors.New("interrupted")
 
 // seconds is what the run took so far, all sessions together.
 func (r *run) seconds() float64 { return r.before + time.Since(r.began).Seconds() }

@@ -52,15 +52,15 @@ func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer, dtype string) (e
 	return atomicfile.SyncDir(dir)
 }
 
-// storedAs is the safetensors type of each dtype of a run file.
-var storedAs = map[string]safetensors.DType{"f32": safetensors.F32, "bf16": safetensors.BF16, "fp8": safetensors.F8_E4M3}
+// DTypes is the safetensors type of each dtype of a run file.
+var DTypes = map[string]safetensors.DType{"f32": safetensors.F32, "bf16": safetensors.BF16, "fp8": safetensors.F8_E4M3}
 
 // tensors are m's parameters. In fp8 they are stored as V3's are: the products of attention and experts in blocks, the rest in
 // bfloat16. The gate's bias is float32 always, as its steps are small beside it.
 func tensors(m *model.Model, dtype string) []safetensors.Tensor {
 	var list []safetensors.Tensor
 	for p := range m.Params() {
-		t := safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.W.Host(), DType: storedAs[dtype]}
+		t := safetensors.Tensor{Name: p.Name, Shape: p.Shape, Data: p.W.Host(), DType: DTypes[dtype]}
 		switch {
 		case p.Frozen:
 			t.DType = safetensors.F32

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
-	"sprat/atomicfile"
 	"sprat/checkpoint"
 	"sprat/cost"
 	"sprat/kernel"
@@ -21,8 +19,8 @@ import (
 
 // What surrounds the steps of a run: its record, its checkpoints, going on from them and back to them.
 
-// checkUnfinished refuses to start anew where a run lies already: what took hours is not written over by accident.
-func checkUnfinished(out string, resume bool) error {
+// CheckUnfinished refuses to start anew where a run lies already: what took hours is not written over by accident.
+func CheckUnfinished(out string, resume bool) error {
 	paths, err := checkpoint.Paths(out)
 	if err != nil || resume || len(paths) == 0 {
 		return err
@@ -33,14 +31,8 @@ func checkUnfinished(out string, resume bool) error {
 
 // open starts the run's record.
 func (r *run) open(machine string) (err error) {
-	if r.record, err = report.Open(r.c.Out); err != nil {
-		return err
-	}
 	text, err := r.c.toml()
 	if err != nil {
-		return err
-	}
-	if err := atomicfile.Write(r.path(report.SettingsFile), text); err != nil {
 		return err
 	}
 	cores := r.c.Train.Threads
@@ -51,47 +43,18 @@ func (r *run) open(machine string) (err error) {
 	r.began = time.Now()
 	r.bar = progress.New(r.w, r.total, r.at.Tokens)
 	n := cost.Count(r.cfg)
-	err = r.record.Start(report.Start{
+	start := report.Start{
 		Name: filepath.Base(r.c.Out), Started: r.began, Seed: r.c.Seed, Precision: r.c.Train.Precision, Kernels: kernel.Active(),
 		Machine: machine, Cores: cores, Params: n.Total + n.MTP, Activated: n.ActivatedWithoutEmbedding(),
 		FLOPsPerToken: r.flops, PeakFLOPs: r.peak, TokensTotal: r.total, Sequence: r.c.Train.Sequence, DollarsPerCoreHour: r.c.Price,
-	})
-	if err == nil && r.at.Step > 0 {
-		err = r.record.Resume(report.Resume{Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.at.Seconds})
 	}
+	r.record, err = report.Begin(r.c.Out, string(text), start, report.Resume{Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.at.Seconds})
 	return err
 }
 
-// close ends the record with how the run ended, and makes the page and the bill of it.
+// close ends the record with how the run ended.
 func (r *run) close(failed error) error {
-	why := report.Done
-	switch {
-	case errors.Is(failed, errInterrupted):
-		why = report.Interrupted
-	case failed != nil:
-		why = report.Failed
-	}
-	err := errors.Join(
-		r.record.End(report.End{Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.seconds(), Why: why}),
-		r.record.Close())
-	if err == nil {
-		err = r.page()
-	}
-	if failed != nil {
-		return failed // the record of a run that failed is the lesser trouble
-	}
-	return err
-}
-
-// page writes the run's page and ledger, and says what the run cost.
-func (r *run) page() error {
-	rec, err := report.WritePage(r.c.Out)
-	if err != nil {
-		return err
-	}
-	l := rec.Ledger
-	fmt.Fprintf(r.w, "%.3f core-hours, $%.4f at $%g an hour of a core; curves and bill: %s\n", l.CoreHours, l.Dollars, l.DollarsPerCoreHour, r.path(report.PageFile))
-	return nil
+	return r.record.Finish(report.End{Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.seconds()}, failed, r.w)
 }
 
 // recordStep writes a step to the record and shows it.

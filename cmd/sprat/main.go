@@ -30,6 +30,7 @@ type cli struct {
 	TrainTokenizer trainTokenizerCmd `cmd:"" help:"Train a tokenizer by a run file."`
 	Pretrain       pretrainCmd       `cmd:"" help:"Train a model by a run file."`
 	Eval           evalCmd           `cmd:"" help:"Ask a model problems, and count what it gets right."`
+	RL             rlCmd             `cmd:"" name:"rl" help:"Train a model by reinforcement, by a run file."`
 	Quantize       quantizeCmd       `cmd:"" help:"Make a model with integers of 8 or 4 bits out of another."`
 	Compare        compareCmd        `cmd:"" help:"Show training runs in one page and one table; of a single run, its own page."`
 	Bench          benchCmd          `cmd:"" help:"Measure this machine and the kernels on it."`
