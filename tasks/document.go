@@ -70,7 +70,7 @@ type Mixture struct {
 	Weights    map[string]float64 // of families, relative; nil for all of them alike
 	Start, End float64            // difficulty: from Start to End over the first third of Documents, and End from there
 	Documents  int                // how many there are
-	Plain      float64            // the share of worked problems without thinking
+	Plain      float64            // the share without thinking: of worked problems, and of talk beyond difficulty 1; other talk has none
 }
 
 // Check says what is wrong with a mixture.
@@ -123,7 +123,7 @@ func (m Mixture) Document(seed uint64, i int) Document {
 	for p.graded && keyHeldOut(p.Key) {
 		p = family.Generate(rng, difficulty)
 	}
-	return p.Document(rng, p.graded && rng.Float64() >= m.Plain)
+	return p.Document(rng, (p.graded || difficulty > 1) && rng.Float64() >= m.Plain)
 }
 
 func (m Mixture) pick(rng *rand.Rand) Family {

@@ -297,3 +297,34 @@ func TestLengths(t *testing.T) {
 		t.Logf("%-10s mean %3d, longest %3d, %4.1f %% with a slip or a dead end", f.Name, total/n, longest, 100*float64(marked)/n)
 	}
 }
+
+// TestTalkIsWide counts what is said beyond difficulty 1, and looks for thoughts there and nowhere below.
+func TestTalkIsWide(t *testing.T) {
+	f, err := ByName("talk")
+	if err != nil {
+		t.Fatal(err)
+	}
+	questions := map[string]bool{}
+	const n = 4000
+	for seed := range uint64(n) {
+		p := f.Generate(source(seed), 2)
+		questions[p.Question] = true
+		if strings.ContainsAny(p.Question+p.Answer, "{}") || !p.Verify(p.Answer) || len(p.Question) > 80 {
+			t.Fatalf("%q is answered by %q", p.Question, p.Answer)
+		}
+	}
+	if len(questions) < n/4 {
+		t.Errorf("only %d questions in %d", len(questions), n)
+	}
+	for difficulty, want := range map[float64]bool{1: false, 2: true} {
+		thoughts, m := 0, Mixture{Weights: map[string]float64{"talk": 1}, Start: difficulty, End: difficulty, Documents: 300, Plain: 0.5}
+		for i := range m.Documents {
+			if len(m.Document(1, i)) > 4 {
+				thoughts++
+			}
+		}
+		if (thoughts > 100) != want || thoughts > 200 {
+			t.Errorf("at difficulty %v %d of %d remarks are thought about", difficulty, thoughts, m.Documents)
+		}
+	}
+}

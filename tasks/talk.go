@@ -12,6 +12,7 @@ type remark struct {
 	question  string
 	reply     string
 	instances []string // all replies on the topic
+	thought   string
 }
 
 // A topic is questions and what may be replied to each.
@@ -58,28 +59,42 @@ var beyond = []string{"What is the capital of {place}?", "Who was the first king
 	"Can you see this picture?", "Open a web page for me.", "Send a mail to {name}.", "Who is {name}?", "Where does {name} live?",
 	"Call {name}."}
 
-func drawRemark(rng *rand.Rand, _ float64) puzzle {
+// The thoughts about talk.
+const (
+	chatting = "No problem to work out: they are talking to me."
+	unknown  = "That is nothing I can work out step by step, and I know nothing else."
+)
+
+// drawRemark draws from few phrases up to difficulty 1, and from many beyond.
+func drawRemark(rng *rand.Rand, difficulty float64) puzzle {
+	if difficulty > 1 {
+		return drawWideRemark(rng)
+	}
 	if chance(rng, 2) {
-		question := strings.NewReplacer(
-			"{place}", pick(rng, "France", "Japan", "Peru", "Kenya", "Canada", "Norway", "India", "Egypt", "Brazil", "Rome",
-				"Oslo", "Lima", "Paris", "Berlin"),
-			"{topic}", pick(rng, "love", "war", "music", "politics", "physics", "the sea", "electricity", "chess", "cooking",
-				"money", "history", "art", "football", "tax law", "gardens"),
-			"{year}", fmt.Sprint(between(rng, 1900, 2025)), "{name}", personName(rng)).Replace(pick(rng, beyond...))
-		replies := []string{"That is beyond me. I am a small model for short problems.",
-			"That is beyond me. I can do sums, equations and short word problems.", "Sorry, that is beyond me."}
-		return remark{"beyond: " + question, question, pick(rng, replies...), replies}
+		return drawBeyond(rng, beyond)
 	}
 	t := pick(rng, topics...)
-	return remark{t.name, pick(rng, t.questions...), pick(rng, t.replies...), t.replies}
+	return remark{t.name, pick(rng, t.questions...), pick(rng, t.replies...), t.replies, chatting}
+}
+
+func drawBeyond(rng *rand.Rand, templates []string) remark {
+	question := strings.NewReplacer(
+		"{place}", pick(rng, "France", "Japan", "Peru", "Kenya", "Canada", "Norway", "India", "Egypt", "Brazil", "Rome",
+			"Oslo", "Lima", "Paris", "Berlin"),
+		"{topic}", pick(rng, "love", "war", "music", "politics", "physics", "the sea", "electricity", "chess", "cooking",
+			"money", "history", "art", "football", "tax law", "gardens"),
+		"{year}", fmt.Sprint(between(rng, 1900, 2025)), "{name}", personName(rng)).Replace(pick(rng, templates...))
+	replies := []string{"That is beyond me. I am a small model for short problems.",
+		"That is beyond me. I can do sums, equations and short word problems.", "Sorry, that is beyond me."}
+	return remark{"beyond: " + question, question, pick(rng, replies...), replies, unknown}
 }
 
 func (r remark) ask(*rand.Rand) string { return r.question }
 func (r remark) key() string           { return r.topic }
 func (r remark) answer() string        { return r.reply }
 
-// solve has nothing to think about.
-func (r remark) solve(*writer, *rand.Rand) {}
+// solve says why there is nothing to work out. Only documents beyond difficulty 1 show it.
+func (r remark) solve(w *writer, _ *rand.Rand) { w.say("%s\n", r.thought) }
 
 // verify knows the sentences of the topic, and says nothing of other good ones.
 func (r remark) verify(reply string) bool {

@@ -13,7 +13,7 @@
 //	story      word problems of 2 or 3 steps            lists      sort five numbers, count and reverse letters
 //
 // Those ship. The stretch families countdown4, knights, path, trace and dates go further; talk is small talk: who the model is,
-// what it can do, and a plain word for what it can't. Talk is told and not graded: its Verify knows the very sentences of the
+// what it can do, and a plain word for what it can't; beyond difficulty 1 in many words, for fine-tuning. Talk is told and not graded: its Verify knows the very sentences of the
 // generator and nothing else, and it must not be used as a reward.
 //
 // Solve writes the solution as a person would on paper and a small model can follow: a step a line, each needing only what stands
