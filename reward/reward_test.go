@@ -51,27 +51,25 @@ func sum(t testing.TB) tasks.Problem {
 	return f.Generate(rand.New(rand.NewPCG(5, 0)), 0.5)
 }
 
-// forms are all of them, with the tokenizer that each is of.
-func forms(t testing.TB) map[string]Form {
-	both, bare := thinker(t), train(t)
-	return map[string]Form{
-		"V3.1":        Chat(chat.New(both, v31), true),
-		"V3.1, plain": Chat(chat.New(both, v31), false),
-		"R1":          Chat(chat.New(both, r1), true),
-		"R1, plain":   Chat(chat.New(both, r1), false),
-		"R1-0528":     Chat(chat.New(both, r10528), true),
-		"text":        Chat(chat.New(bare, ""), true),
-		"zero":        Zero(both),
-		"zero, tags":  Zero(bare),
-	}
+// reader is a form with the tokenizer that it is of.
+type reader struct {
+	Form
+	tok *tokenizer.Tokenizer
 }
 
-// tokenizerOf is that of a form.
-func tokenizerOf(t testing.TB, name string) *tokenizer.Tokenizer {
-	if name == "text" || name == "zero, tags" {
-		return train(t)
+// readers are of every form.
+func readers(t testing.TB) map[string]reader {
+	both, bare := thinker(t), train(t)
+	return map[string]reader{
+		"V3.1":        {Chat(chat.New(both, v31), true), both},
+		"V3.1, plain": {Chat(chat.New(both, v31), false), both},
+		"R1":          {Chat(chat.New(both, r1), true), both},
+		"R1, plain":   {Chat(chat.New(both, r1), false), both},
+		"R1-0528":     {Chat(chat.New(both, r10528), true), both},
+		"text":        {Chat(chat.New(bare, ""), true), bare},
+		"zero":        {Zero(both), both},
+		"zero, tags":  {Zero(bare), bare},
 	}
-	return thinker(t)
 }
 
 // right writes a formed reply in the form of that name.
@@ -91,8 +89,8 @@ func right(name, thought, said string) string {
 
 func TestRightReplies(t *testing.T) {
 	p := sum(t)
-	for name, f := range forms(t) {
-		tok := tokenizerOf(t, name)
+	for name, f := range readers(t) {
+		tok := f.tok
 		ids := tok.Encode(nil, right(name, "step 1\nstep 2", p.Answer))
 		r := f.Read(ids, true)
 		if !r.Formed || Accuracy(p, r) != 1 || Format(r) != 1 {
@@ -142,27 +140,38 @@ var games = []string{
 	"<think>step</think><answer>{a}</answer><｜User｜>",
 }
 
-// TestGames: none of them is worth anything, as tokens or spelled as text, in any form for which it isn't just what was asked for.
+// TestGames: none of them is worth anything, of no family, as tokens or spelled as text, in any form for which it isn't just what was
+// asked for.
 func TestGames(t *testing.T) {
-	p := sum(t)
-	for name, f := range forms(t) {
-		tok := tokenizerOf(t, name)
-		for _, game := range games {
-			text := strings.ReplaceAll(game, "{a}", p.Answer)
-			for spelled, ids := range map[bool][]int32{false: tok.Encode(nil, text), true: tok.EncodeOrdinary(nil, text)} {
-				r := f.Read(ids, true)
-				if Accuracy(p, r) != 0 {
-					t.Errorf("%s: %q (spelled %v) is right: %+v", name, text, spelled, r)
-				}
-				// Of those that are formed, the answer is wrong.
-				if r.Formed && (strings.Count(text, "think>") > 2 || isBlank(text) || tagged(r.Said)) {
-					t.Errorf("%s: %q (spelled %v) is formed: %+v", name, text, spelled, r)
-				}
-			}
+	readers := readers(t)
+	for _, family := range tasks.Families() {
+		if !family.Graded {
+			continue
 		}
-		long := strings.Repeat("step ", 5000) + right(name, "step", strings.Repeat(p.Answer+" ", 500))
-		if Accuracy(p, f.Read(tok.Encode(nil, long), true)) != 0 {
-			t.Errorf("%s: a long answer is right", name)
+		p := family.Generate(rand.New(rand.NewPCG(5, 0)), 0.5)
+		for name, f := range readers {
+			if r := f.Read(f.tok.Encode(nil, right(name, "step", p.Answer)), true); Accuracy(p, r) != 1 {
+				t.Errorf("%s, %s: %+v is wrong", family.Name, name, r)
+			}
+			for _, game := range games {
+				testGame(t, p, name, f, strings.ReplaceAll(game, "{a}", p.Answer))
+			}
+			long := strings.Repeat("step ", 500) + right(name, "step", strings.Repeat(p.Answer+" ", 100))
+			testGame(t, p, name, f, long)
+		}
+	}
+}
+
+func testGame(t *testing.T, p tasks.Problem, name string, f reader, text string) {
+	t.Helper()
+	for spelled, ids := range map[bool][]int32{false: f.tok.Encode(nil, text), true: f.tok.EncodeOrdinary(nil, text)} {
+		r := f.Read(ids, true)
+		if Accuracy(p, r) != 0 {
+			t.Errorf("%s, %s: %.200q (spelled %v) is right: %+v", p.Family, name, text, spelled, r)
+		}
+		// Of those that are formed, the answer is wrong.
+		if r.Formed && (strings.Count(text, "think>") > 2 || isBlank(text) || tagged(r.Said)) {
+			t.Errorf("%s, %s: %.200q (spelled %v) is formed: %+v", p.Family, name, text, spelled, r)
 		}
 	}
 }
@@ -174,13 +183,8 @@ func FuzzRead(f *testing.F) {
 	for _, game := range games {
 		f.Add(strings.ReplaceAll(game, "{a}", p.Answer), true)
 	}
-	type reader struct {
-		Form
-		tok *tokenizer.Tokenizer
-	}
-	readers := map[string]reader{}
-	for name, form := range forms(f) {
-		readers[name] = reader{form, tokenizerOf(f, name)}
+	readers := readers(f)
+	for name := range readers {
 		f.Add(right(name, "step", p.Answer), true)
 	}
 	f.Fuzz(func(t *testing.T, text string, ended bool) {
