@@ -20,7 +20,7 @@ type Set struct {
 	Seed       uint64
 }
 
-// Names are the families that s.Families stand for, in order.
+// Names are the families that s.Families stand for, in the order of the alphabet.
 func (s Set) Names() ([]string, error) {
 	var names []string
 	for _, name := range s.Families {
