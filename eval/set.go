@@ -14,51 +14,21 @@ import (
 
 // A Set is problems of our own, none of which any training may see.
 type Set struct {
-	Families   []string // their names, or all, shipped or stretch for several at once; "all" leaves out none but talk
+	Families   []string // as tasks.Select takes them
 	N          int      // problems of each, fewer where a family has no more
 	Difficulty float64
 	Seed       uint64
 }
 
-// Names are the families that s.Families stand for, in the order of the alphabet.
-func (s Set) Names() ([]string, error) {
-	var names []string
-	for _, name := range s.Families {
-		group, known := map[string][]bool{"all": {false, true}, "shipped": {false}, "stretch": {true}}[name]
-		if !known {
-			f, err := tasks.ByName(name)
-			switch {
-			case err != nil:
-				return nil, err
-			case !f.Graded:
-				return nil, fmt.Errorf("%s can't be graded: there is no one right answer", name)
-			}
-			names = append(names, name)
-		}
-		for _, f := range tasks.Families() {
-			if f.Graded && slices.Contains(group, f.Stretch) {
-				names = append(names, f.Name)
-			}
-		}
-	}
-	slices.Sort(names)
-	if len(slices.Compact(slices.Clone(names))) < len(names) {
-		return nil, errors.New("a family is named twice")
-	}
-	return names, nil
-}
-
 // Problems draws them.
 func (s Set) Problems() ([]tasks.Problem, error) {
-	names, err := s.Names()
+	families, err := tasks.Select(s.Families)
 	if err != nil {
 		return nil, err
 	}
 	var problems []tasks.Problem
-	for _, f := range tasks.Families() {
-		if slices.Contains(names, f.Name) {
-			problems = slices.AppendSeq(problems, tasks.Problems(s.Seed, f, s.Difficulty, true, s.N))
-		}
+	for _, f := range families {
+		problems = slices.AppendSeq(problems, tasks.Problems(s.Seed, f, s.Difficulty, true, s.N))
 	}
 	return problems, nil
 }

@@ -7,23 +7,22 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
-	"sprat/eval"
+	"sprat/reward"
 	"sprat/runfile"
-	"sprat/tasks"
 	"sprat/train"
 )
 
 // Config is a run file, in TOML. Every key but base and problems has a default: R1-Zero's, with fewer questions a step.
 type Config struct {
-	Seed     uint64     `toml:"seed"`
-	Base     string     `toml:"base"`  // the directory of the model to begin with
-	Out      string     `toml:"out"`   // that of the model that is made
-	DType    string     `toml:"dtype"` // of its weights: "f32", "bf16" or "fp8"
-	RL       RL         `toml:"rl"`
-	Problems []Problems `toml:"problems"`
-	Exam     Exam       `toml:"exam"`
-	Train    Train      `toml:"train"`
-	Price    float64    `toml:"price"` // of a core's hour in dollars, for the ledger
+	Seed     uint64            `toml:"seed"`
+	Base     string            `toml:"base"`  // the directory of the model to begin with
+	Out      string            `toml:"out"`   // that of the model that is made
+	DType    string            `toml:"dtype"` // of its weights: "f32", "bf16" or "fp8"
+	RL       RL                `toml:"rl"`
+	Problems []reward.Problems `toml:"problems"`
+	Exam     Exam              `toml:"exam"`
+	Train    Train             `toml:"train"`
+	Price    float64           `toml:"price"` // of a core's hour in dollars, for the ledger
 }
 
 // RL is what is drawn in a step, what it is worth, and what is minimized.
@@ -59,14 +58,6 @@ const (
 	OverlongDrop  = "drop"  // nothing: it is left out of the loss, but not of the group's mean (DAPO, section 3.4, filtering)
 	OverlongSoft  = "soft"  // that, and samples that come near are punished (DAPO, equation 13)
 )
-
-// Problems are questions to learn from, never held-out ones.
-type Problems struct {
-	Families   []string  `toml:"families"`   // as eval takes them: names, all, shipped or stretch
-	Difficulty []float64 `toml:"difficulty"` // from, to; [1, 1] if absent
-	Weight     float64   `toml:"weight"`     // beside other tables'; 1 if absent
-	Plain      float64   `toml:"plain"`      // share asked without thinking
-}
 
 // Exam is what the run measures itself by: held-out problems.
 type Exam struct {
@@ -134,55 +125,22 @@ func Parse(text []byte, set []string) (*Config, error) {
 			return nil, fmt.Errorf("--set %s: %w", s, err)
 		}
 	}
-	for i := range c.Problems {
-		c.Problems[i].fill()
-	}
-	if len(c.Exam.Families) == 0 {
-		for _, p := range c.Problems {
-			names, _ := p.names() // check says what is wrong with them
-			c.Exam.Families = append(c.Exam.Families, names...)
-		}
-		c.Exam.Families = distinct(c.Exam.Families)
-	}
 	if c.Exam.Difficulty == 0 {
 		c.Exam.Difficulty = 1
 	}
 	return &c, c.check()
 }
 
-func (p *Problems) fill() {
-	if p.Difficulty == nil {
-		p.Difficulty = []float64{1, 1}
-	}
-	if p.Weight == 0 {
-		p.Weight = 1
-	}
-}
-
-func (p *Problems) names() ([]string, error) { return eval.Set{Families: p.Families}.Names() }
-
-func distinct(names []string) (list []string) {
-	seen := map[string]bool{}
-	for _, n := range names {
-		if !seen[n] {
-			list = append(list, n)
-		}
-		seen[n] = true
-	}
-	return list
-}
-
 func (c *Config) check() error {
 	if c.Base == "" {
 		return errors.New("base is missing: name the directory of the model to begin with")
 	}
-	if len(c.Problems) == 0 {
-		return errors.New("there is no table [[problems]]: name families of problems to learn from")
+	questions, err := reward.NewQuestions(c.Problems)
+	if err != nil {
+		return err
 	}
-	for i := range c.Problems {
-		if err := c.Problems[i].check(); err != nil {
-			return fmt.Errorf("problems %d: %w", i+1, err)
-		}
+	if len(c.Exam.Families) == 0 {
+		c.Exam.Families = questions.Families()
 	}
 	for _, err := range []error{
 		runfile.AtLeast("price", c.Price, 0),
@@ -192,23 +150,6 @@ func (c *Config) check() error {
 		if err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (p *Problems) check() error {
-	_, err := p.names()
-	switch d := p.Difficulty; {
-	case len(p.Families) == 0:
-		return errors.New("families is missing: list names, or all, shipped or stretch")
-	case err != nil:
-		return err
-	case len(d) != 2 || !(d[0] >= 0 && d[0] <= d[1] && d[1] <= tasks.MaxDifficulty):
-		return fmt.Errorf("difficulty is %v: want two numbers from 0 to %d, rising", d, tasks.MaxDifficulty)
-	case !(p.Weight > 0 && p.Weight <= 1e9):
-		return fmt.Errorf("weight is %g: want a number over 0", p.Weight)
-	case !(p.Plain >= 0 && p.Plain <= 1):
-		return fmt.Errorf("plain is %g: want 0 to 1", p.Plain)
 	}
 	return nil
 }

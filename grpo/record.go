@@ -73,10 +73,8 @@ func (r *run) exam(ctx context.Context) error {
 	if err := r.ask(ctx, r.thinking, ""); err != nil {
 		return err
 	}
-	for _, s := range r.sources {
-		if s.plain > 0 {
-			return r.ask(ctx, r.plain, ", no thought")
-		}
+	if r.drawn.Plain() {
+		return r.ask(ctx, r.plain, ", no thought")
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ func (r *run) questions(n int, fits func(int) bool) []group {
 	groups := make([]group, r.c.RL.Prompts)
 	for i := range groups {
 		g := r.question(rng)
-		for g.problem.HeldOut() || !fits(len(g.prompt)) {
+		for !fits(len(g.prompt)) {
 			g = r.question(rng)
 		}
 		g.samples = make([]completion, r.c.RL.Samples)
@@ -65,50 +65,13 @@ func (r *run) questions(n int, fits func(int) bool) []group {
 	return groups
 }
 
-// question draws one, which may be held out.
 func (r *run) question(rng *rand.Rand) group {
-	s, form := r.pick(rng), r.thinking
-	p := s.families[rng.IntN(len(s.families))].Generate(rng, s.from+(s.to-s.from)*rng.Float64())
-	if rng.Float64() < s.plain {
-		form = r.plain
+	p, think := r.drawn.Draw(rng)
+	form := r.plain
+	if think {
+		form = r.thinking
 	}
 	return group{problem: p, form: form, prompt: form.Prompt(p.Question)}
-}
-
-// source is a table of problems, made ready.
-type source struct {
-	families      []tasks.Family
-	from, to      float64 // difficulty
-	weight, plain float64
-}
-
-func newSources(tables []Problems) (list []source) {
-	for i := range tables {
-		t := &tables[i]
-		s := source{from: t.Difficulty[0], to: t.Difficulty[1], weight: t.Weight, plain: t.Plain}
-		names, _ := t.names() // checked
-		for _, name := range names {
-			f, _ := tasks.ByName(name)
-			s.families = append(s.families, f)
-		}
-		list = append(list, s)
-	}
-	return list
-}
-
-// pick chooses a source by weight.
-func (r *run) pick(rng *rand.Rand) *source {
-	total := 0.0
-	for i := range r.sources {
-		total += r.sources[i].weight
-	}
-	at := rng.Float64() * total
-	for i := range r.sources {
-		if at -= r.sources[i].weight; at < 0 {
-			return &r.sources[i]
-		}
-	}
-	return &r.sources[len(r.sources)-1]
 }
 
 // rollout draws questions and samples until there are as many groups as a step wants, or draws are at their end. all are also those

@@ -54,7 +54,7 @@ type run struct {
 	cfg             *config.Config
 	tok             *tokenizer.Tokenizer
 	thinking, plain reward.Form
-	sources         []source
+	drawn           reward.Questions
 	mixtures        int
 
 	dev             device.Device
@@ -129,9 +129,14 @@ func newRun(c *Config, dev device.Device, w io.Writer) (*run, error) {
 	if dir.Tokenizer == nil {
 		return nil, fmt.Errorf("base %s has no tokenizer.json, and questions need one", c.Base)
 	}
-	r := &run{c: c, cfg: dir.Config, tok: dir.Tokenizer, dev: dev, w: w, sources: newSources(c.Problems), saver: checkpoint.Writer{Out: c.Out}}
-	template, _ := os.ReadFile(filepath.Join(c.Base, "chat_template.jinja")) // there may be none
-	format := chat.New(r.tok, string(template))
+	r := &run{c: c, cfg: dir.Config, tok: dir.Tokenizer, dev: dev, w: w, saver: checkpoint.Writer{Out: c.Out}}
+	if r.drawn, err = reward.NewQuestions(c.Problems); err != nil {
+		return nil, err
+	}
+	format, err := chat.Load(os.DirFS(c.Base), r.tok)
+	if err != nil {
+		return nil, fmt.Errorf("base %s: %w", c.Base, err)
+	}
 	r.thinking, r.plain = reward.Chat(format, true), reward.Chat(format, false)
 	if c.RL.Form == FormZero {
 		r.thinking = reward.Zero(r.tok)

@@ -33,6 +33,7 @@ package tasks
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 )
 
 // MaxDifficulty is where the dial ends: more counts as this much.
@@ -86,6 +87,39 @@ func ByName(name string) (Family, error) {
 		}
 	}
 	return Family{}, fmt.Errorf("no family of problems is called %q", name)
+}
+
+// Select returns the graded families of these names, or of all, shipped or stretch for several at once, in the order of Families.
+func Select(names []string) (list []Family, err error) {
+	count := map[string]int{} // of a family's mentions
+	for _, name := range names {
+		group, known := map[string][]bool{"all": {false, true}, "shipped": {false}, "stretch": {true}}[name]
+		if !known {
+			f, err := ByName(name)
+			switch {
+			case err != nil:
+				return nil, err
+			case !f.Graded:
+				return nil, fmt.Errorf("%s can't be graded: there is no one right answer", name)
+			}
+			count[name]++
+		}
+		for _, f := range Families() {
+			if f.Graded && slices.Contains(group, f.Stretch) {
+				count[f.Name]++
+			}
+		}
+	}
+	for _, f := range Families() {
+		switch count[f.Name] {
+		case 0:
+		case 1:
+			list = append(list, f)
+		default:
+			return nil, fmt.Errorf("the family %s is named twice", f.Name)
+		}
+	}
+	return list, nil
 }
 
 // Generate draws a problem. A difficulty out of range counts as the nearest end of [0, MaxDifficulty].

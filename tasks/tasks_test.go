@@ -361,3 +361,13 @@ func TestHeldOutShare(t *testing.T) {
 		}
 	}
 }
+
+func TestSelect(t *testing.T) {
+	for names, want := range map[string]int{"all": 15, "shipped": 10, "stretch": 5, "add,story": 2, "stretch,add": 6,
+		"add,add": 0, "all,add": 0, "talk": 0, "chess": 0} {
+		got, err := Select(strings.Split(names, ","))
+		if len(got) != want && want > 0 || (err == nil) != (want > 0) {
+			t.Errorf("%s: %v, %v", names, got, err)
+		}
+	}
+}
