@@ -309,7 +309,7 @@ func asked(p Problem) (value string, ok bool) {
 		}
 		return fmt.Sprintf("%d remainder %d", n[0]/n[1], n[0]%n[1]), true
 	case "brackets":
-		expression := strings.Trim(q, "WhatisComputeWorkoutEvaluate ?=.")
+		expression := strings.TrimFunc(q, func(r rune) bool { return !strings.ContainsRune("0123456789()", r) })
 		if v := evaluate(expression); v != nil {
 			return v.RatString(), true
 		}
