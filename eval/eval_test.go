@@ -180,6 +180,10 @@ func TestScores(t *testing.T) {
 	if md := r.Markdown(); !strings.Contains(md, "| x | 4 | 25.0 ± 10.2 | 31.2 | 33.3 | 75.0 | 10 | 20 | 12.5 |\n") || strings.Count(md, "\n") != 5 {
 		t.Errorf("the table is\n%s", md)
 	}
+	r.Samples = 1
+	if md := r.Markdown(); strings.Contains(md, "@4") || strings.Count(md, "pass@1") != 1 || !strings.Contains(md, "| x | 4 | 25.0 ± 10.2 | 31.2 | 10 | 20 | 12.5 |\n") {
+		t.Errorf("of one sample the table is\n%s", md)
+	}
 }
 
 // near compares scores, but for rounding.

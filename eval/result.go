@@ -165,15 +165,22 @@ func mean(scores []Score) *Score {
 	return &m
 }
 
-// Table is the result for people, shares in percent.
+// Table is the result for people, shares in percent. With a single sample of each problem cons@k and pass@k say nothing new, and are left
+// out.
 func (r Result) Table() (head []string, rows [][]string) {
-	head = []string{"family", "problems", "pass@1", "lenient", fmt.Sprintf("cons@%d", r.Samples), fmt.Sprintf("pass@%d", r.Samples),
-		"thought", "reply", "unformed"}
 	percent := func(x float64) string { return fmt.Sprintf("%.1f", 100*x) }
 	row := func(s Score) []string {
-		return []string{s.Family, fmt.Sprint(s.Problems), percent(s.Pass) + " ± " + percent(s.Error), percent(s.Lenient), percent(s.Majority),
-			percent(s.Any), fmt.Sprintf("%.0f", s.Thought), fmt.Sprintf("%.0f", s.Length), percent(s.Unformed)}
+		cells := []string{s.Family, fmt.Sprint(s.Problems), percent(s.Pass) + " ± " + percent(s.Error), percent(s.Lenient)}
+		if r.Samples > 1 {
+			cells = append(cells, percent(s.Majority), percent(s.Any))
+		}
+		return append(cells, fmt.Sprintf("%.0f", s.Thought), fmt.Sprintf("%.0f", s.Length), percent(s.Unformed))
 	}
+	head = []string{"family", "problems", "pass@1", "lenient"}
+	if r.Samples > 1 {
+		head = append(head, fmt.Sprintf("cons@%d", r.Samples), fmt.Sprintf("pass@%d", r.Samples))
+	}
+	head = append(head, "thought", "reply", "unformed")
 	for _, s := range r.Families {
 		rows = append(rows, row(s))
 	}
