@@ -47,6 +47,7 @@ var levels = map[string]int{
 	"eval":              5,
 	"grpo":              5,
 	"api":               5,
+	"distill":           6,
 	"app":               6,
 	"web":               6,
 	"models/nano":       6,

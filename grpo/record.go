@@ -80,11 +80,7 @@ func (r *run) exam(ctx context.Context) error {
 }
 
 func (r *run) ask(ctx context.Context, form reward.Form, suffix string) error {
-	x := r.c.Exam
-	problems, err := eval.Set{Families: x.Families, N: x.Problems, Difficulty: x.Difficulty, Seed: r.c.Seed}.Problems()
-	if err != nil {
-		return err
-	}
+	x, problems := r.c.Exam, r.heldOut
 	kept := map[string]int{} // transcripts of each family
 	var replies []eval.Sample
 	byKey := map[string]bool{}

@@ -32,12 +32,14 @@ import (
 	"sprat/device"
 	"sprat/device/cpu"
 	"sprat/engine"
+	"sprat/eval"
 	"sprat/kernel"
 	"sprat/model"
 	"sprat/optim"
 	"sprat/progress"
 	"sprat/report"
 	"sprat/reward"
+	"sprat/tasks"
 	"sprat/tokenizer"
 	"sprat/train"
 )
@@ -56,6 +58,7 @@ type run struct {
 	thinking, plain reward.Form
 	drawn           reward.Questions
 	mixtures        int
+	heldOut         []tasks.Problem // for exams
 
 	dev             device.Device
 	model           *model.Model
@@ -131,6 +134,10 @@ func newRun(c *Config, dev device.Device, w io.Writer) (*run, error) {
 	}
 	r := &run{c: c, cfg: dir.Config, tok: dir.Tokenizer, dev: dev, w: w, saver: checkpoint.Writer{Out: c.Out}}
 	if r.drawn, err = reward.NewQuestions(c.Problems); err != nil {
+		return nil, err
+	}
+	x := c.Exam
+	if r.heldOut, err = (eval.Set{Families: x.Families, N: x.Problems, Difficulty: x.Difficulty, Seed: c.Seed}).Problems(); err != nil {
 		return nil, err
 	}
 	format, err := chat.Load(os.DirFS(c.Base), r.tok)
