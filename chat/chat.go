@@ -129,8 +129,17 @@ func (f *Format) Ends() []int32 {
 
 // Encode returns the tokens of a conversation, up to where the model's answer begins.
 func (f *Format) Encode(messages []Message, think bool) []int32 {
+	ids, _ := f.EncodeSaid(messages, think)
+	return ids
+}
+
+// Span is the tokens From to To, of some.
+type Span struct{ From, To int }
+
+// EncodeSaid is Encode, and tells where in it lies what the model said, each time with the token that ended it.
+func (f *Format) EncodeSaid(messages []Message, think bool) (ids []int32, said []Span) {
 	if !f.Turns() {
-		return f.encodeText(messages)
+		return f.encodeText(messages), nil
 	}
 	var system []string
 	for _, m := range messages {
@@ -138,21 +147,39 @@ func (f *Format) Encode(messages []Message, think bool) []int32 {
 			system = append(system, m.Text)
 		}
 	}
-	ids := f.tok.EncodeOrdinary(f.mark(nil, f.bos), strings.Join(system, "\n\n"))
+	ids = f.tok.EncodeOrdinary(f.mark(nil, f.bos), strings.Join(system, "\n\n"))
 	for _, m := range messages {
 		switch m.Role {
 		case User:
 			ids = f.tok.EncodeOrdinary(append(ids, f.user), m.Text)
 		case Assistant:
 			ids = append(append(ids, f.assistant), f.before...)
+			from := len(ids)
 			ids = f.mark(f.tok.EncodeOrdinary(ids, m.Text), f.eos)
+			said = append(said, Span{from, len(ids)})
 		}
 	}
 	ids = append(ids, f.assistant)
 	if think && f.Thinks() {
-		return append(ids, f.thinking...)
+		return append(ids, f.thinking...), said
 	}
-	return append(ids, f.answering...)
+	return append(ids, f.answering...), said
+}
+
+// Around returns the tokens that a model which thinks writes before and after a thought, where Encode asked for one: before it
+// nothing, unless the format leaves its beginning to the model.
+func (f *Format) Around() (before, after []int32) {
+	if !f.Thinks() {
+		return nil, nil
+	}
+	if len(f.before) > 0 { // V3.1
+		return nil, []int32{f.endThink}
+	}
+	line, lines := f.tok.EncodeOrdinary(nil, "\n"), f.tok.EncodeOrdinary(nil, "\n\n")
+	if len(f.thinking) == 0 {
+		before = append([]int32{f.think}, line...)
+	}
+	return before, slices.Concat(line, []int32{f.endThink}, lines)
 }
 
 // mark appends a token, if there is one.

@@ -25,7 +25,7 @@ import (
 type Set struct {
 	sources []source // those with training tokens
 	valid   []*Valid
-	borders bool
+	pack    string // Mixed, Borders or Whole
 	eos     int32
 }
 
@@ -78,7 +78,8 @@ func (s *Set) Hash() string {
 	text, err := json.Marshal(struct {
 		Borders bool
 		Sources []fingerprint
-	}{s.borders, all})
+		Whole   bool `json:",omitempty"`
+	}{s.pack == Borders, all, s.pack == Whole})
 	if err != nil {
 		panic(err) // finite numbers and strings always marshal
 	}

@@ -6,17 +6,25 @@ import (
 	"runtime"
 	"strings"
 
+	"sprat/chat"
 	"sprat/tokenizer"
 )
 
 // document is what is between two ends of documents.
 type document []part
 
-// part is text, or where that is empty a token of its own.
+// part is text, or the beginning of a chat, or where there is neither a token of its own.
 type part struct {
-	text   string
+	text   string // of a chat, that of its messages
+	chat   *prompt
 	token  int32
 	silent []span // of the text, in bytes and in order: what a model reads but does not learn to write
+}
+
+// prompt is a chat up to where the model answers.
+type prompt struct {
+	messages []chat.Message
+	think    bool
 }
 
 type span struct{ from, to int }
@@ -95,6 +103,7 @@ func batches(docs iter.Seq2[document, error]) iter.Seq2[*batch, error] {
 type coder struct {
 	tok    *tokenizer.Tokenizer
 	eos    int32
+	format *chat.Format
 	filter *filter
 	fim    *middle // nil: none is rearranged
 }
@@ -117,7 +126,13 @@ func (c *coder) encode(b *batch) {
 
 func (c *coder) append(dst []int32, doc document) (ids []int32, size int) {
 	for _, p := range doc {
-		if p.text == "" {
+		switch {
+		case p.chat != nil:
+			var n int
+			dst, n = c.prompt(dst, p.chat)
+			size += n
+			continue
+		case p.text == "":
 			dst = append(dst, p.token)
 			continue
 		}
@@ -129,6 +144,26 @@ func (c *coder) append(dst []int32, doc document) (ids []int32, size int) {
 		}
 	}
 	return append(dst, c.eos), size
+}
+
+// prompt appends a chat, of which a model learns what it said itself, and returns how many bytes that has.
+func (c *coder) prompt(dst []int32, p *prompt) (ids []int32, size int) {
+	ids, said := c.format.EncodeSaid(p.messages, p.think)
+	for _, m := range p.messages {
+		if m.Role == chat.Assistant {
+			size += len(m.Text)
+		}
+	}
+	for i, id := range ids {
+		for len(said) > 0 && said[0].To <= i {
+			said = said[1:]
+		}
+		if len(said) == 0 || i < said[0].From {
+			id |= noTarget
+		}
+		dst = append(dst, id)
+	}
+	return dst, size
 }
 
 // silence marks the tokens that have a byte in a span, and returns how many bytes these tokens have.

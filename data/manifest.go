@@ -32,6 +32,9 @@ type recipe struct {
 	Duplicates    string  `json:"duplicates,omitempty"`
 	Decontaminate []input `json:"decontaminate,omitempty"`
 	Words         int     `json:"decontaminate_words,omitempty"`
+
+	Loss     string `json:"loss,omitempty"`
+	Template string `json:"template,omitempty"` // of chats, if there are any
 }
 
 const recipeVersion = 1
@@ -40,6 +43,7 @@ type ingredients struct {
 	Name     string         `json:"name"`
 	Train    []input        `json:"train,omitempty"`
 	Valid    []input        `json:"valid,omitempty"`
+	Chat     []input        `json:"chat,omitempty"`
 	Tasks    *tasks.Mixture `json:"tasks,omitempty"`
 	Problems string         `json:"problems,omitempty"` // a fingerprint of some
 	FIM      float64        `json:"fim,omitempty"`
@@ -89,6 +93,9 @@ func newRecipe(s *Spec, tok *tokenizer.Tokenizer) (recipe, error) {
 	}
 	sum := sha256.Sum256(text)
 	r := recipe{Version: recipeVersion, Tokenizer: hex.EncodeToString(sum[:])}
+	if s.Loss == Assistant {
+		r.Loss, r.Template = s.Loss, s.Template
+	}
 	if s.Duplicates != Keep {
 		r.Duplicates = s.Duplicates
 	}
@@ -108,6 +115,9 @@ func newRecipe(s *Spec, tok *tokenizer.Tokenizer) (recipe, error) {
 			in.Tasks, in.Problems = &p.mixture, p.fingerprint()
 		}
 		if in.Train, err = inputs(src.Files); err != nil {
+			return r, err
+		}
+		if in.Chat, err = inputs(src.Chat); err != nil {
 			return r, err
 		}
 		if in.Valid, err = inputs(src.Valid); err != nil {

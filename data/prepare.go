@@ -1,6 +1,7 @@
 package data
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"sprat/chat"
 	"sprat/tokenizer"
 )
 
@@ -29,7 +31,10 @@ func Prepare(ctx context.Context, spec *Spec, tok *tokenizer.Tokenizer, w io.Wri
 	if err != nil {
 		return nil, err
 	}
-	p := &preparation{spec: spec, tok: tok, eos: eos, w: w}
+	p := &preparation{spec: spec, tok: tok, eos: eos, format: chat.New(tok, spec.Template), w: w}
+	if spec.Loss == Assistant && !p.format.Turns() {
+		return nil, fmt.Errorf("data.loss is %q, but the tokenizer has no tokens %s and %s", Assistant, tokenizer.User, tokenizer.Assistant)
+	}
 	if p.ramps, err = mixture(spec.sources()); err != nil {
 		return nil, err
 	}
@@ -58,6 +63,7 @@ type preparation struct {
 	ramps []ramp // of the sources
 	w     io.Writer
 
+	format *chat.Format
 	filter *filter // for making
 }
 
@@ -92,13 +98,20 @@ func (p *preparation) docs(s *shardPart) (iter.Seq2[document, error], error) {
 	switch {
 	case len(s.source.Tasks) > 0:
 		problems, err := newProblems(s.source, p.tok)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, err
-		case valid:
+		}
+		if p.spec.Loss == Assistant {
+			problems.format = p.format
+		}
+		if valid {
 			return problems.valid(), nil
 		}
 		return problems.train(), nil
+	case len(s.source.Chat) > 0 && valid:
+		return chats(p.format, s.source.Valid), nil
+	case len(s.source.Chat) > 0:
+		return chats(p.format, s.source.Chat), nil
 	case valid:
 		return textDocuments(s.source.Valid), nil
 	}
@@ -189,7 +202,7 @@ func (p *preparation) shard(ctx context.Context, r *shardPart) (s *shardWriter, 
 			s.discard()
 		}
 	}()
-	c := &coder{tok: p.tok, eos: p.eos, filter: p.filter.of(r)}
+	c := &coder{tok: p.tok, eos: p.eos, format: p.format, filter: p.filter.of(r)}
 	if r.Split == splitTrain && r.source.FIM > 0 {
 		if c.fim, err = newMiddle(r.source.FIM, p.tok); err != nil {
 			return s, err
@@ -229,7 +242,7 @@ func (p *preparation) shard(ctx context.Context, r *shardPart) (s *shardWriter, 
 
 // open opens the shards that m names.
 func (p *preparation) open(m *manifest) (set *Set, err error) {
-	set = &Set{borders: p.spec.Pack == Borders, eos: p.eos}
+	set = &Set{pack: cmp.Or(p.spec.Pack, Mixed), eos: p.eos}
 	defer func() {
 		if err != nil {
 			set.Close()
@@ -245,7 +258,7 @@ func (p *preparation) open(m *manifest) (set *Set, err error) {
 			return set, err
 		}
 		if part.Split == splitValid {
-			set.valid = append(set.valid, &Valid{part.Source, s.tokens, s.bytes, s, set})
+			set.valid = append(set.valid, &Valid{part.Source, s.tokens, s.targets, s.bytes, s, set})
 		} else {
 			set.sources = append(set.sources, source{part.Source, s, part.ramp, part.source.Order == File})
 		}

@@ -399,7 +399,7 @@ func TestSilence(t *testing.T) {
 	}
 	s := shardOf(t, 300, []int32{5, 6 | noTarget, 7 | noTarget, 8, 9})
 	set := &Set{sources: []source{{name: "a", shard: s, ramp: ramp{{0, 1}}}}}
-	set.valid = []*Valid{{"a", s.tokens, s.bytes, s, set}}
+	set.valid = []*Valid{{"a", s.tokens, s.targets, s.bytes, s, set}}
 	r, err := set.Rows(4, 1, 1)
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"math/rand/v2"
 
+	"sprat/chat"
 	"sprat/tasks"
 	"sprat/tokenizer"
 )
@@ -18,6 +19,7 @@ type problems struct {
 	mixture tasks.Mixture
 	seed    uint64
 	markers map[tasks.Kind]int32
+	format  *chat.Format // nil: documents are text with markers
 }
 
 // heldOut is how many problems of each family are a generated source's validation text.
@@ -120,8 +122,11 @@ func (p *problems) valid() iter.Seq2[document, error] {
 	}
 }
 
-// document joins the text between two markers, so that tokens do not depend on what is marked as a mistake.
+// document joins the text between two markers, so that tokens do not depend on what is marked as a mistake. With a format it is a chat.
 func (p *problems) document(d tasks.Document) document {
+	if p.format != nil {
+		return p.chat(d)
+	}
 	var out document
 	for _, s := range d {
 		if s.Kind.Marker() {
@@ -134,11 +139,7 @@ func (p *problems) document(d tasks.Document) document {
 		if len(out) == 0 || out[len(out)-1].text == "" {
 			out = append(out, part{})
 		}
-		last := &out[len(out)-1]
-		if s.Kind == tasks.Slip {
-			last.silent = append(last.silent, span{len(last.text), len(last.text) + len(s.Text)})
-		}
-		last.text += s.Text
+		out[len(out)-1].add(s)
 	}
 	return out
 }

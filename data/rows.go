@@ -18,6 +18,7 @@ type Rows struct {
 	taken    []int64   // rows that a source has given
 	ids      []int32   // a row and the token after it
 	starts   []int32
+	whole    []whole // of the sources; nil where documents need not be
 	x        scratch
 }
 
@@ -32,17 +33,29 @@ func (s *Set) Rows(sequence int, total int64, seed uint64) (*Rows, error) {
 	if sequence < 1 || total < 1 {
 		return nil, fmt.Errorf("%d rows of %d tokens: want one or more of each", total, sequence)
 	}
+	n := len(s.sources)
+	r := &Rows{
+		set: s, sequence: sequence, total: total, seed: seed,
+		weights: make([]float64, n), credit: make([]float64, n), taken: make([]int64, n), ids: make([]int32, sequence+1),
+	}
 	for _, src := range s.sources {
-		if src.shard.tokens <= int64(sequence) {
+		switch {
+		case s.pack == Whole:
+			w, err := src.shard.whole(sequence, &r.x)
+			if err != nil {
+				return nil, err
+			}
+			if len(w.rows) == 0 {
+				return nil, fmt.Errorf("source %s: each of its %d documents is longer than train.sequence, which is %d: make that larger",
+					src.name, w.tooLong, sequence)
+			}
+			r.whole = append(r.whole, w)
+		case src.shard.tokens <= int64(sequence):
 			return nil, fmt.Errorf("source %s has %d tokens, and a sequence takes %d and its last target: give more text or a smaller train.sequence",
 				src.name, src.shard.tokens, sequence)
 		}
 	}
-	n := len(s.sources)
-	return &Rows{
-		set: s, sequence: sequence, total: total, seed: seed,
-		weights: make([]float64, n), credit: make([]float64, n), taken: make([]int64, n), ids: make([]int32, sequence+1),
-	}, nil
+	return r, nil
 }
 
 // At is the number of the row that Next gives.
@@ -84,7 +97,13 @@ func (r *Rows) choose() int {
 func (r *Rows) Next(ids, targets []int32) (Row, error) {
 	i := r.choose()
 	src := &r.set.sources[i]
-	at := r.window(i, r.taken[i]-1) * int64(r.sequence)
+	window := r.window(i, r.taken[i]-1)
+	if r.whole != nil {
+		var err error
+		r.starts, err = src.shard.fill(r.whole[i].rows[window], ids[:r.sequence], targets[:r.sequence], r.ids, r.starts[:0], &r.x)
+		return Row{i, r.starts}, err
+	}
+	at := window * int64(r.sequence)
 	if err := src.shard.read(r.ids, at, &r.x); err != nil {
 		return Row{}, err
 	}
@@ -99,7 +118,7 @@ func (r *Rows) Next(ids, targets []int32) (Row, error) {
 
 // starts appends where the sequences begin in the row of n tokens at number at.
 func (s *Set) starts(dst []int32, from *shard, at int64, n int, x *scratch) ([]int32, error) {
-	if !s.borders {
+	if s.pack != Borders {
 		return append(dst, 0), nil
 	}
 	return from.starts(slices.Grow(dst, n), at, n, x)
@@ -109,6 +128,9 @@ func (s *Set) starts(dst []int32, from *shard, at int64, n int, x *scratch) ([]i
 func (r *Rows) window(i int, k int64) int64 {
 	src := &r.set.sources[i]
 	windows := uint64((src.shard.tokens - 1) / int64(r.sequence))
+	if r.whole != nil {
+		windows = uint64(len(r.whole[i].rows))
+	}
 	pass, at := uint64(k)/windows, uint64(k)%windows
 	if src.inOrder {
 		return int64(at)

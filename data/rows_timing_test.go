@@ -15,7 +15,7 @@ func BenchmarkNext(b *testing.B) {
 				docs = append(docs, make([]int32, 20+i%200))
 			}
 			s := shardOf(b, 300, docs...)
-			set := &Set{borders: pack == Borders, sources: []source{{name: "a", shard: s, ramp: ramp{{0, 1}}}}}
+			set := &Set{pack: pack, sources: []source{{name: "a", shard: s, ramp: ramp{{0, 1}}}}}
 			r, err := set.Rows(sequence, 1000, 1)
 			if err != nil {
 				b.Fatal(err)

@@ -82,7 +82,10 @@ func TestPrepareKeepsOrder(t *testing.T) {
 }
 
 // mixed is a Set of three sources with schedules, in different orders.
-func mixed(t testing.TB, pack string) *Set {
+func mixed(t testing.TB, pack string) *Set { return mixedOf(t, pack, File) }
+
+// mixedOf is mixed where the second source has an order.
+func mixedOf(t testing.TB, pack, order string) *Set {
 	t.Helper()
 	dir := t.TempDir()
 	source := func(name string, documents int, order string, weight any) Source {
@@ -98,7 +101,7 @@ func mixed(t testing.TB, pack string) *Set {
 	}
 	points := []any{[]any{0.0, int64(3)}, []any{0.5, 1.0}}
 	return prepare(t, Spec{Pack: pack, Source: []Source{
-		source("a", 100, Shuffled, nil), source("b", 40, File, points), source("c", 12, "", 0.5),
+		source("a", 100, Shuffled, nil), source("b", 40, order, points), source("c", 12, "", 0.5),
 	}})
 }
 

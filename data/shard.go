@@ -94,9 +94,10 @@ func parseHeader(b []byte, size int64) (shardHeader, error) {
 // shard is a shard that is open for reading. It may be read from several goroutines.
 type shard struct {
 	shardHeader
-	path string
-	r    io.ReaderAt
-	f    *os.File // nil where r is no file
+	path    string
+	targets int64 // tokens without noTarget
+	r       io.ReaderAt
+	f       *os.File // nil where r is no file
 }
 
 // openShard opens the shard at path and reads all of it once, to see that it is whole.
@@ -143,14 +144,17 @@ func (s *shard) close() error {
 func (s *shard) check(header []byte) error {
 	crc := crc32.New(castagnoli)
 	body := bufio.NewReaderSize(io.TeeReader(io.NewSectionReader(s.r, headerSize, s.size()-headerSize), crc), 1<<18)
-	buf := make([]byte, 1<<16)
+	buf, ids := make([]byte, 1<<16), make([]int32, 1<<15)
 	for left := s.tokens * int64(s.width); left > 0; {
 		n := min(left, int64(len(buf)))
 		if _, err := io.ReadFull(body, buf[:n]); err != nil {
 			return err
 		}
-		if err := s.decode(nil, buf[:n]); err != nil {
+		if err := s.decode(ids, buf[:n]); err != nil {
 			return err
+		}
+		for _, id := range ids[:n/int64(s.width)] {
+			s.targets += int64(1 + id>>31)
 		}
 		left -= n
 	}
@@ -174,7 +178,7 @@ func (s *shard) check(header []byte) error {
 	return nil
 }
 
-// decode sets dst, unless nil, to the tokens in src, noTarget included, and tells whether all are in the vocabulary.
+// decode sets dst to the tokens in src, noTarget included, and tells whether all are in the vocabulary.
 func (s *shard) decode(dst []int32, src []byte) error {
 	most := uint32(0)
 	for i := range len(src) / s.width {
@@ -186,9 +190,7 @@ func (s *shard) decode(dst []int32, src []byte) error {
 			id = binary.LittleEndian.Uint32(src[4*i:])
 		}
 		most = max(most, id&math.MaxInt32)
-		if dst != nil {
-			dst[i] = int32(id)
-		}
+		dst[i] = int32(id)
 	}
 	if len(src) > 0 && most >= uint32(s.vocab) {
 		return fmt.Errorf("damaged: token %d is not below %d, the vocabulary", most, s.vocab)

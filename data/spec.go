@@ -1,12 +1,14 @@
 package data
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"iter"
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Spec is the [data] table of a run file: what to learn from and how to deal it out.
@@ -14,7 +16,8 @@ type Spec struct {
 	Dir    string   `toml:"dir"`    // where the tokens are kept; data within the run's directory if empty
 	Train  []string `toml:"train"`  // files of a single source named text: short for a table [[data.source]]
 	Valid  []string `toml:"valid"`  // its validation files
-	Pack   string   `toml:"pack"`   // Mixed, also if empty, or Borders
+	Pack   string   `toml:"pack"`   // Mixed, also if empty, Borders or Whole
+	Loss   string   `toml:"loss"`   // All, also if empty, or Assistant
 	Source []Source `toml:"source"` // each a table [[data.source]]
 
 	// Duplicates is Keep, also if empty, Exact or Near. The latter two look at all sources' documents in order, validation first, but
@@ -24,12 +27,15 @@ type Spec struct {
 	// string in the values of a .jsonl file, or with the text of another file, are left out.
 	Decontaminate      []string `toml:"decontaminate"`
 	DecontaminateWords int      `toml:"decontaminate_words"` // 13 if 0
+
+	Template string `toml:"-"` // the model's chat template, by which chats are written: see chat.New
 }
 
 // How documents lie in a row.
 const (
 	Mixed   = "mixed"   // as DeepSeek-V3 has it (section 4.1): attention crosses from one document into the next
 	Borders = "borders" // a document sees itself alone
+	Whole   = "whole"   // that, and none is cut: a row is whole documents and padding. Those longer than a row are left out
 )
 
 // Source is a part of the mixture: files, or problems that package tasks generates.
@@ -37,6 +43,8 @@ type Source struct {
 	Name  string   `toml:"name"`  // also the seed of what it generates
 	Files []string `toml:"files"` // .txt, .jsonl or .parquet, the former two also with .gz or .zst after it; a file named twice counts twice
 	Valid []string `toml:"valid"` // to validate on
+
+	Chat []string `toml:"chat"` // in place of files: .jsonl of chats, also with .gz or .zst; valid are then chats too
 
 	Tasks      []string  `toml:"tasks"`      // families of package tasks, or "all"; held-out problems are what it validates on
 	Documents  int       `toml:"documents"`  // how many problems to generate
@@ -75,6 +83,11 @@ func (s *Spec) Text() iter.Seq2[string, error] {
 					}
 				}
 			}
+			for text, err := range chatText(src.Chat) {
+				if !yield(text, err) || err != nil {
+					return
+				}
+			}
 			for text := range src.generatedText() {
 				if !yield(text, nil) {
 					return
@@ -103,8 +116,11 @@ func (s *Spec) Check() error {
 	if len(s.Train) == 0 && len(s.Source) == 0 {
 		return errors.New("data.train names no file: list the text files to learn from, or give tables [[data.source]]")
 	}
-	if !slices.Contains([]string{"", Mixed, Borders}, s.Pack) {
-		return fmt.Errorf("data.pack is %q: want %q or %q", s.Pack, Mixed, Borders)
+	if !slices.Contains([]string{"", Mixed, Borders, Whole}, s.Pack) {
+		return fmt.Errorf("data.pack is %q: want %q, %q or %q", s.Pack, Mixed, Borders, Whole)
+	}
+	if !slices.Contains([]string{"", All, Assistant}, s.Loss) {
+		return fmt.Errorf("data.loss is %q: want %q or %q", s.Loss, All, Assistant)
 	}
 	if !slices.Contains([]string{"", Keep, Exact, Near}, s.Duplicates) {
 		return fmt.Errorf("data.duplicates is %q: want %q, %q or %q", s.Duplicates, Keep, Exact, Near)
@@ -121,12 +137,25 @@ func (s *Spec) Check() error {
 			return fmt.Errorf("two tables [[data.source]] are named %q", src.Name)
 		}
 		seen[src.Name] = true
-		if err := src.check(); err != nil {
+		if err := cmp.Or(src.check(), s.suits(&src)); err != nil {
 			return fmt.Errorf("data.source %s: %w", src.Name, err)
 		}
 	}
 	_, err := mixture(s.sources())
 	return err
+}
+
+// suits says what of a source doesn't go with how all are packed and learned, if anything.
+func (s *Spec) suits(src *Source) error {
+	switch chats := len(src.Chat)+len(src.Tasks) > 0; {
+	case s.Loss == Assistant && !chats:
+		return fmt.Errorf("it is text, of which data.loss = %q leaves nothing: want chat or tasks", Assistant)
+	case s.Loss != Assistant && len(src.Chat) > 0:
+		return fmt.Errorf("chats are for data.loss = %q", Assistant)
+	case s.Pack == Whole && src.Order == File:
+		return fmt.Errorf("order is %q, but data.pack = %q puts documents together by their length", File, Whole)
+	}
+	return nil
 }
 
 func (s *Source) check() error {
@@ -142,11 +171,27 @@ func (s *Source) check() error {
 	if len(s.Tasks) > 0 {
 		return s.checkTasks()
 	}
+	if len(s.Chat) > 0 {
+		return s.checkChat()
+	}
 	if len(s.Files)+len(s.Valid) == 0 {
-		return errors.New("it has neither files nor tasks")
+		return errors.New("it has neither files nor tasks nor chat")
 	}
 	if s.Documents != 0 || s.Difficulty != nil || s.Plain != 0 {
 		return errors.New("documents, difficulty and plain are for a source with tasks")
+	}
+	return nil
+}
+
+func (s *Source) checkChat() error {
+	if len(s.Files) > 0 || s.FIM > 0 || s.Documents != 0 || s.Difficulty != nil || s.Plain != 0 {
+		return errors.New("it has chat: leave files, fim, documents, difficulty and plain to another source")
+	}
+	for _, path := range slices.Concat(s.Chat, s.Valid) {
+		name := strings.TrimSuffix(strings.TrimSuffix(path, ".gz"), ".zst")
+		if !strings.HasSuffix(name, ".jsonl") {
+			return fmt.Errorf("%s: want chats in a file whose name ends in .jsonl, .jsonl.gz or .jsonl.zst", path)
+		}
 	}
 	return nil
 }
@@ -156,8 +201,8 @@ const maxDocuments = 1e9
 
 func (s *Source) checkTasks() error {
 	switch {
-	case len(s.Files)+len(s.Valid) > 0 || s.FIM > 0:
-		return errors.New("it has tasks: leave files, valid and fim to another source")
+	case len(s.Files)+len(s.Valid)+len(s.Chat) > 0 || s.FIM > 0:
+		return errors.New("it has tasks: leave files, valid, chat and fim to another source")
 	case s.Documents > maxDocuments:
 		return fmt.Errorf("documents is %d: want at most %d", s.Documents, int(maxDocuments))
 	case s.Difficulty != nil && len(s.Difficulty) != 2:
@@ -167,7 +212,7 @@ func (s *Source) checkTasks() error {
 }
 
 // trains tells whether s has anything to train on.
-func (s *Source) trains() bool { return len(s.Files)+len(s.Tasks) > 0 }
+func (s *Source) trains() bool { return len(s.Files)+len(s.Tasks)+len(s.Chat) > 0 }
 
 // mixture is the ramp of each source. Those with nothing to train on have a weight of 0.
 func mixture(sources []Source) ([]ramp, error) {

@@ -4,11 +4,12 @@ import "iter"
 
 // Valid is the validation text of a source.
 type Valid struct {
-	Name   string
-	Tokens int64
-	Bytes  int64 // of the text that they stand for
-	shard  *shard
-	set    *Set
+	Name    string
+	Tokens  int64
+	Targets int64 // those of the tokens that a model should learn to write
+	Bytes   int64 // of the text that these stand for
+	shard   *shard
+	set     *Set
 }
 
 // Window is a row to evaluate. Its slices are valid until the next one is asked for.
@@ -18,8 +19,12 @@ type Window struct {
 }
 
 // Windows yields v in windows of sequence tokens, in order. The first begins with the end of a document, so that the text's first
-// token is a target too: the sum of the losses over Bytes is bits per byte.
+// token is a target too: the sum of the losses over Bytes is bits per byte. Where documents are whole, windows are rows of them, as those
+// of training, in an order that has long and short ones anywhere.
 func (v *Valid) Windows(sequence int) iter.Seq2[Window, error] {
+	if v.set.pack == Whole {
+		return v.wholeWindows(sequence)
+	}
 	return func(yield func(Window, error) bool) {
 		w := Window{IDs: make([]int32, sequence), Targets: make([]int32, sequence)}
 		var x scratch
@@ -44,6 +49,24 @@ func (v *Valid) Windows(sequence int) iter.Seq2[Window, error] {
 			if !yield(w, nil) {
 				return
 			}
+		}
+	}
+}
+
+func (v *Valid) wholeWindows(sequence int) iter.Seq2[Window, error] {
+	return func(yield func(Window, error) bool) {
+		w := Window{IDs: make([]int32, sequence), Targets: make([]int32, sequence)}
+		var x scratch
+		packed, err := v.shard.whole(sequence, &x)
+		buf, n := make([]int32, sequence+1), uint64(len(packed.rows))
+		for i := uint64(0); i < n && err == nil; i++ {
+			w.Starts, err = v.shard.fill(packed.rows[permute(i, n, 0)], w.IDs, w.Targets, buf, w.Starts[:0], &x)
+			if err == nil && !yield(w, nil) {
+				return
+			}
+		}
+		if err != nil {
+			yield(Window{}, err)
 		}
 	}
 }

@@ -1,11 +1,11 @@
 package grpo
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
 
+	"sprat/data"
 	"sprat/model"
 )
 
@@ -32,23 +32,18 @@ func (s sequence) len() int { return len(s.prompt) + len(s.c.ids) - 1 }
 
 // lay puts sequences into passes of size tokens, by best fit, the longest first. What is left of a pass is padding.
 func lay(sequences []sequence, size, mixtures, k int, replay bool) []*pass {
-	slices.SortStableFunc(sequences, func(a, b sequence) int { return cmp.Compare(b.len(), a.len()) })
-	var passes []*pass
-	for _, s := range sequences {
-		best, room := -1, size
-		for i, p := range passes {
-			if left := size - len(p.batch.IDs) - s.len(); left >= 0 && left < room {
-				best, room = i, left
-			}
-		}
-		if best < 0 {
-			best = len(passes)
-			passes = append(passes, newPass(size, mixtures, replay))
-		}
-		passes[best].add(s)
+	sizes := make([]int, len(sequences))
+	for i, s := range sequences {
+		sizes[i] = s.len()
 	}
-	for _, p := range passes {
+	var passes []*pass
+	for _, bin := range data.BestFit(sizes, size) {
+		p := newPass(size, mixtures, replay)
+		for _, i := range bin {
+			p.add(sequences[i])
+		}
 		p.pad(size, k)
+		passes = append(passes, p)
 	}
 	return passes
 }

@@ -20,7 +20,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 			f := v.Field(i)
 			key := prefix + f.Tag.Get("toml")
 			switch {
-			case key == "model":
+			case key == "model", f.Tag.Get("toml") == "-":
 			case f.Type.Kind() == reflect.Struct:
 				walk(key+".", f.Type)
 			case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:

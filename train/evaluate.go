@@ -20,7 +20,7 @@ func (r *run) evaluate() error {
 			return err
 		}
 		nats := sum / float64(tokens)
-		bits := nats / math.Ln2 * float64(v.Tokens) / float64(v.Bytes)
+		bits := nats / math.Ln2 * float64(v.Targets) / float64(v.Bytes)
 		r.bar.Line("step %d  %s: %.4f nats a token, %.4f bits a byte", r.at.Step, v.Name, nats, bits)
 		line := report.Valid{Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.seconds(), Source: v.Name, Nats: nats, BitsPerByte: bits}
 		if err := r.record.Valid(line); err != nil {
