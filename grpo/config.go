@@ -194,7 +194,7 @@ func (r *RL) check() error {
 		return fmt.Errorf("rl.buffer is %d: want at most rl.max_tokens, which is %d", r.Buffer, r.MaxTokens)
 	case r.Accuracy+r.Format+r.Language == 0:
 		return errors.New("rl.accuracy, rl.format and rl.language are all 0: there is no reward")
-	case r.Pass != nil && (len(r.Pass) != 2 || !(r.Pass[0] >= 0 && r.Pass[0] <= r.Pass[1] && r.Pass[1] <= 1)):
+	case len(r.Pass) > 0 && (len(r.Pass) != 2 || !(r.Pass[0] >= 0 && r.Pass[0] <= r.Pass[1] && r.Pass[1] <= 1)):
 		return fmt.Errorf("rl.pass is %v: want two shares, rising, as in [0.1, 0.9]", r.Pass)
 	}
 	return r.Objective.Check()

@@ -85,7 +85,7 @@ func (r *run) rollout(ctx context.Context) (kept, all []group, err error) {
 		for i := range groups {
 			g := &groups[i]
 			r.c.RL.grade(g)
-			if p := g.pass(); r.c.RL.Pass == nil || p >= r.c.RL.Pass[0] && p <= r.c.RL.Pass[1] {
+			if p := g.pass(); len(r.c.RL.Pass) == 0 || p >= r.c.RL.Pass[0] && p <= r.c.RL.Pass[1] {
 				kept = append(kept, *g)
 			}
 		}
