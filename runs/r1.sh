@@ -1,0 +1,74 @@
+#!/usr/bin/env bash
+# R1's pipeline at the size of a laptop, from text to docs/R1.md:
+#
+#   base -> R1-Zero (twice, and once with a reward for form alone)
+#   base -> cold start -> RL -> rejection sampling + fine-tuning of the base -> RL -> a dense model of half the size
+#   cold start -> fine-tuning continued, for as many operations as the first RL took
+#
+#   bash runs/r1.sh            # all of it; what was cut off goes on, what is done is not done again
+#   bash runs/r1.sh cold rl1   # these stages alone
+#
+# Some twelve hours of two cores. It needs runs/nano.toml's text (see there). What it makes lies in out/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p out/r1
+go build -o out/sprat ./cmd/sprat
+stages=("$@")
+[ $# -gt 0 ] || stages=(base zero zero-2 form-only cold rl1 rl1-sft sft rl2 distill)
+
+finished() { # a run that came to its end
+	[ -f "$1/metrics.jsonl" ] && tail -n 1 "$1/metrics.jsonl" | grep -q '"why":"done"'
+}
+
+run() { # DIR VERB RUNFILE [--set …]: a stage, unless it is done
+	local dir=$1 verb=$2 file=$3
+	shift 3
+	finished "$dir" || ./out/sprat "$verb" "$file" --resume --set "out=$dir" "$@"
+}
+
+ask() { # DIR NAME OPTIONS…: an evaluation, unless it is there
+	local dir=$1 name=$2
+	shift 2
+	[ -s "$dir/eval-$name.json" ] && return
+	./out/sprat eval --model "$dir" --json "$@" > "$dir/eval-$name.json.part"
+	mv "$dir/eval-$name.json.part" "$dir/eval-$name.json"
+}
+
+exam() { # DIR: as it ships, with and without a thought
+	ask "$1" thinking --task all
+	ask "$1" plain --task all --no-think
+}
+
+zero=multiply,divide,lists
+
+for stage in "${stages[@]}"; do
+	echo "== $stage"
+	case $stage in
+	base)
+		[ -f out/nano-tokenizer.json ] || ./out/sprat train-tokenizer runs/nano.toml
+		run out/nano pretrain runs/nano.toml
+		exam out/nano
+		ask out/nano zero --task $zero --form zero
+		;;
+	zero) run out/r1/zero rl runs/r1/zero.toml; ask out/r1/zero zero --task $zero --form zero ;;
+	zero-2) run out/r1/zero-2 rl runs/r1/zero.toml --set seed=2; ask out/r1/zero-2 zero --task $zero --form zero ;;
+	form-only)
+		run out/r1/form-only rl runs/r1/zero.toml --set rl.accuracy=0
+		ask out/r1/form-only zero --task $zero --form zero
+		;;
+	cold) run out/r1/cold sft runs/r1/cold.toml; exam out/r1/cold; ask out/r1/cold harder --task shipped --difficulty 1.5 ;;
+	rl1) run out/r1/rl1 rl runs/r1/rl1.toml; exam out/r1/rl1; ask out/r1/rl1 harder --task shipped --difficulty 1.5 ;;
+	rl1-sft)
+		# A token of RL is drawn (a forward pass) and learned (three); a step of fine-tuning has 16 x 512 of three.
+		tokens=$(grep '"kind":"step"' out/r1/rl1/metrics.jsonl | tail -n 1 | sed 's/.*"tokens":\([0-9]*\).*/\1/')
+		run out/r1/rl1-sft sft runs/r1/rl1-sft.toml --set "train.steps=$((tokens * 4 / 3 / 8192))"
+		exam out/r1/rl1-sft
+		ask out/r1/rl1-sft harder --task shipped --difficulty 1.5
+		;;
+	sft) run out/r1/sft distill runs/r1/sft.toml; exam out/r1/sft ;;
+	rl2) run out/r1/rl2 rl runs/r1/rl2.toml; exam out/r1/rl2 ;;
+	distill) run out/r1/distill distill runs/r1/distill.toml; exam out/r1/distill ;;
+	*) echo "there is no stage $stage: base zero zero-2 form-only cold rl1 rl1-sft sft rl2 distill" >&2; exit 2 ;;
+	esac
+done
+make report
