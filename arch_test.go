@@ -67,7 +67,7 @@ var allowed = map[[2]string]string{
 	{"safetensors", "atomicfile"}:       "it makes directories durable",
 	{"tokenizer", "atomicfile"}:         "it saves tokenizer.json",
 	{"device/cpu", "device/devicetest"}: "its tests run the suite",
-	{"train", "engine"}:                 "its tests open what it saves",
+	{"train", "engine"}:                 "it opens the model that it goes on with",
 	{"grpo", "eval"}:                    "exams on the way",
 }
 

@@ -45,7 +45,7 @@ func tiny(t *testing.T, added ...string) (dir string, m *model.Model, tok *token
 	m = model.New(cfg, dev, model.Options{Positions: 32})
 	m.Init(1, model.InitStd(cfg.HiddenSize))
 	dir = t.TempDir()
-	if err := train.Save(dir, m, tok, "f32"); err != nil {
+	if err := train.Save(dir, m, tok, "f32", ""); err != nil {
 		t.Fatal(err)
 	}
 	return dir, m, tok

@@ -39,3 +39,12 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		t.Errorf("%d keys found: the walk misses some", n)
 	}
 }
+
+// TestRecipes reads the recipes of R1's pipeline.
+func TestRecipes(t *testing.T) {
+	for _, name := range []string{"zero", "rl1", "rl2"} {
+		if _, err := Load("../runs/r1/"+name+".toml", nil); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -203,7 +203,7 @@ func (r *run) finish(ctx context.Context, failed error) error {
 	if err := errors.Join(r.save(), r.saver.Wait()); err != nil {
 		return err
 	}
-	if err := train.Save(r.c.Out, r.model, r.tok, r.c.DType); err != nil {
+	if err := train.Save(r.c.Out, r.model, r.tok, r.c.DType, r.template); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {

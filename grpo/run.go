@@ -55,6 +55,7 @@ type run struct {
 	c               *Config
 	cfg             *config.Config
 	tok             *tokenizer.Tokenizer
+	template        string // of chats
 	thinking, plain reward.Form
 	drawn           reward.Questions
 	mixtures        int
@@ -140,10 +141,10 @@ func newRun(c *Config, dev device.Device, w io.Writer) (*run, error) {
 	if r.heldOut, err = (eval.Set{Families: x.Families, N: x.Problems, Difficulty: x.Difficulty, Seed: c.Seed}).Problems(); err != nil {
 		return nil, err
 	}
-	format, err := chat.Load(os.DirFS(c.Base), r.tok)
-	if err != nil {
+	if r.template, err = chat.Template(os.DirFS(c.Base)); err != nil {
 		return nil, fmt.Errorf("base %s: %w", c.Base, err)
 	}
+	format := chat.New(r.tok, r.template)
 	r.thinking, r.plain = reward.Chat(format, true), reward.Chat(format, false)
 	if c.RL.Form == FormZero {
 		r.thinking = reward.Zero(r.tok)

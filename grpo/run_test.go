@@ -47,7 +47,7 @@ func base(t *testing.T) string {
 	m := model.New(cfg, dev, model.Options{})
 	m.Init(1, 0.1)
 	dir := filepath.Join(t.TempDir(), "base")
-	if err := train.Save(dir, m, tok, "f32"); err != nil {
+	if err := train.Save(dir, m, tok, "f32", ""); err != nil {
 		t.Fatal(err)
 	}
 	return dir

@@ -20,6 +20,7 @@ import (
 type Config struct {
 	Seed      uint64          `toml:"seed"`
 	Out       string          `toml:"out"`   // the directory that the trained model is written to
+	Base      string          `toml:"base"`  // that of the model to go on with: its config, tokenizer and weights, in place of [model] and [tokenizer]
 	DType     string          `toml:"dtype"` // of its weights: "f32", "bf16" or "fp8", V3's blocks
 	Tokenizer TokenizerConfig `toml:"tokenizer"`
 	Data      data.Spec       `toml:"data"`
@@ -36,7 +37,8 @@ type TokenizerConfig struct {
 	SingleDigits bool   `toml:"single_digits"` // every digit is a token of its own
 }
 
-func defaults() Config {
+// Defaults are a run file in which nothing is set.
+func Defaults() Config {
 	return Config{
 		Seed:      1,
 		Out:       "out",
@@ -51,40 +53,48 @@ func defaults() Config {
 // DefaultPrice is about what a core of a rented server cost an hour in 2026, in dollars.
 const DefaultPrice = 0.04
 
-// Load reads the run file at path and then sets each "key=value" of set, the key dotted and the value as in TOML, where a
-// value that is no TOML counts as a string. data.source.NAME.key is a key of the source of that name.
-func Load(path string, set []string) (*Config, error) {
+// Load reads the run file at path into c, which has the defaults, and then sets each "key=value" of set, the key dotted and the value as
+// in TOML, where a value that is no TOML counts as a string. data.source.NAME.key is a key of the source of that name.
+func (c *Config) Load(path string, set []string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the run file: %w", err)
+		return fmt.Errorf("reading the run file: %w", err)
 	}
-	c, err := Parse(text, set)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if err := c.Parse(text, set); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return c, nil
+	return nil
 }
 
 // Parse is Load for the run file's text.
-func Parse(text []byte, set []string) (*Config, error) {
-	c := defaults()
-	if err := runfile.Decode(text, &c); err != nil {
-		return nil, err
+func (c *Config) Parse(text []byte, set []string) error {
+	if err := runfile.Decode(text, c); err != nil {
+		return err
 	}
-	model := c.Model
 	for _, s := range set {
-		c.Model = nil
-		if err := c.set(s); err != nil {
-			return nil, err
-		}
-		if model == nil {
-			model = c.Model
-		} else {
-			maps.Copy(model, c.Model)
+		if err := c.Set(s); err != nil {
+			return err
 		}
 	}
-	c.Model = model
-	return &c, c.check()
+	return c.Check()
+}
+
+// Load reads a run file of pre-training: see Config.Load.
+func Load(path string, set []string) (*Config, error) {
+	c := Defaults()
+	return &c, c.Load(path, set)
+}
+
+// Set sets a key, as Load does.
+func (c *Config) Set(assignment string) error {
+	model := c.Model
+	c.Model = nil // a decoder would replace the table as a whole
+	err := c.set(assignment)
+	if model != nil {
+		maps.Copy(model, c.Model)
+		c.Model = model
+	}
+	return err
 }
 
 func (c *Config) set(assignment string) error {
@@ -107,7 +117,11 @@ func (c *Config) set(assignment string) error {
 	return nil
 }
 
-func (c *Config) check() error {
+// Check says what is wrong with c, if anything.
+func (c *Config) Check() error {
+	if c.Base != "" && len(c.Model) > 0 {
+		return errors.New("base brings its own config: leave out base, or the [model] table")
+	}
 	for _, err := range []error{
 		runfile.AtLeast("tokenizer.vocab_size", float64(c.Tokenizer.VocabSize), float64(256+len(specialTokens)+len(addedTokens))),
 		runfile.AtLeast("price", c.Price, 0),

@@ -38,3 +38,13 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		t.Errorf("%d keys found: the walk misses some", n)
 	}
 }
+
+// TestRecipes reads the recipes of fine-tuning in R1's pipeline.
+func TestRecipes(t *testing.T) {
+	for _, name := range []string{"cold", "rl1-sft"} {
+		c := SFTDefaults()
+		if err := c.Load("../runs/r1/"+name+".toml", nil); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -45,7 +45,7 @@ func tinyRun(t testing.TB, set ...string) *Config {
 		"train.steps=24", "train.batch=4", "train.micro=2", "train.sequence=32", "train.threads=2", "train.save_every=7", "train.valid_tokens=256",
 		"train.evaluations=2", "schedule.lr=5e-3", "schedule.batch_ramp=0.3", "schedule.batch_from=0.5",
 	}, set...)
-	c, err := Parse([]byte(good), set)
+	c, err := parsed([]byte(good), set)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,6 +25,7 @@ type run struct {
 	c        *Config
 	cfg      *config.Config
 	tok      *tokenizer.Tokenizer
+	template string // of chats
 	set      *data.Set
 	rows     *data.Rows
 	dev      device.Device
@@ -239,7 +240,7 @@ func (r *run) finish(ctx context.Context) error {
 		r.average.Swap()
 		defer r.average.Swap()
 	}
-	if err := Save(r.c.Out, r.model, r.tok, r.c.DType); err != nil {
+	if err := Save(r.c.Out, r.model, r.tok, r.c.DType, r.template); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {

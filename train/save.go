@@ -20,8 +20,9 @@ import (
 const maxShard = 5 << 30
 
 // Save writes m and tok as a Hugging Face directory, with weights of dtype f32, bf16 or fp8. Everything is written beside what is there and moved into
-// place at the end, so that a full disk leaves an earlier model whole.
-func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer, dtype string) (err error) {
+// place at the end, so that a full disk leaves an earlier model whole. The chat template is written where there
+// is one.
+func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer, dtype, template string) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("writing the model to %s: %w", dir, err)
@@ -46,6 +47,11 @@ func Save(dir string, m *model.Model, tok *tokenizer.Tokenizer, dtype string) (e
 	}
 	for _, name := range names {
 		if err := os.Rename(filepath.Join(stage, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	if template != "" {
+		if err := atomicfile.Write(filepath.Join(dir, "chat_template.jinja"), []byte(template)); err != nil {
 			return err
 		}
 	}

@@ -208,9 +208,10 @@ func (c *Config) identity() (string, error) {
 	t.Threads, t.SaveEvery, t.Evaluations, t.ValidTokens = 0, 0, 0, 0
 	text, err := toml.Marshal(struct {
 		Seed     uint64         `toml:"seed"`
+		Base     string         `toml:"base,omitempty"`
 		Model    map[string]any `toml:"model"`
 		Train    TrainConfig    `toml:"train"`
 		Schedule ScheduleConfig `toml:"schedule"`
-	}{c.Seed, c.Model, t, c.Schedule})
+	}{c.Seed, c.Base, c.Model, t, c.Schedule})
 	return string(text), err
 }

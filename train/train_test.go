@@ -41,7 +41,7 @@ num_nextn_predict_layers = 1
 `
 
 func TestParseRunFile(t *testing.T) {
-	c, err := Parse([]byte(good), []string{"train.steps=7", `data.train=["b.txt","c.txt"]`, "out=some where", "model.hidden_size=8", "schedule.lr=1e-2"})
+	c, err := parsed([]byte(good), []string{"train.steps=7", `data.train=["b.txt","c.txt"]`, "out=some where", "model.hidden_size=8", "schedule.lr=1e-2"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestParseRunFile(t *testing.T) {
 	if c.Model["hidden_size"] != int64(8) || c.Model["kv_lora_rank"] != int64(130) {
 		t.Errorf("--set of one key of [model] changed others: %v", c.Model)
 	}
-	if c.Train.Batch != defaults().Train.Batch {
+	if c.Train.Batch != Defaults().Train.Batch {
 		t.Errorf("a key that is not there lost its default")
 	}
 }
@@ -76,7 +76,7 @@ order = "file"
 `
 
 func TestSetOfASource(t *testing.T) {
-	c, err := Parse([]byte(sources), []string{"data.source.sums.weight=[[0.0,1],[1,2]]", "data.source.books.weight=2", `data.source.books.files=["c.txt"]`, "data.pack=mixed"})
+	c, err := parsed([]byte(sources), []string{"data.source.sums.weight=[[0.0,1],[1,2]]", "data.source.books.weight=2", `data.source.books.files=["c.txt"]`, "data.pack=mixed"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestSetOfASource(t *testing.T) {
 	if books.Weight != int64(2) || !slices.Equal(books.Files, []string{"c.txt"}) || books.FIM != 0.1 || len(sums.Weight.([]any)) != 2 || sums.Documents != 1000 {
 		t.Errorf("--set was not taken: %+v", c.Data)
 	}
-	if c, err = Parse([]byte(sources), []string{`data.source=[{name="one",files=["d.txt"]}]`}); err != nil {
+	if c, err = parsed([]byte(sources), []string{`data.source=[{name="one",files=["d.txt"]}]`}); err != nil {
 		t.Fatal(err)
 	}
 	if s := c.Data.Source; len(s) != 1 || s[0].Name != "one" || s[0].Valid != nil || s[0].Weight != nil {
@@ -116,7 +116,7 @@ func TestRunFileMistakes(t *testing.T) {
 		if c.set != "" {
 			set = []string{c.set}
 		}
-		_, err := Parse([]byte(c.text), set)
+		_, err := parsed([]byte(c.text), set)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q %q: error %v, want one line with %q in it", c.text, c.set, err, c.want)
 		}
@@ -128,11 +128,11 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte("seed = 3\n[train]\nlr = 1e-3"), `data.train=["x"]`)
 	f.Add([]byte("out = 5"), "=")
 	f.Fuzz(func(t *testing.T, text []byte, set string) {
-		c, err := Parse(text, []string{set})
+		c, err := parsed(text, []string{set})
 		if err != nil {
 			return
 		}
-		if err := c.check(); err != nil {
+		if err := c.Check(); err != nil {
 			t.Errorf("a run file was read that does not pass its own check: %v", err)
 		}
 	})
@@ -141,7 +141,7 @@ func FuzzParse(f *testing.F) {
 // tinyModel is a model of odd sizes, so that FP8's blocks have ragged edges, and a tokenizer for it.
 func tinyModel(t *testing.T) (*model.Model, *tokenizer.Tokenizer) {
 	t.Helper()
-	c, err := Parse([]byte(good), nil)
+	c, err := parsed([]byte(good), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestSavedModelOpens(t *testing.T) {
 	// The largest relative rounding of each type: half a unit in the last place.
 	for dtype, tolerance := range map[string]float64{"f32": 0, "bf16": 0x1p-8, "fp8": 0x1p-4} {
 		dir := filepath.Join(t.TempDir(), "model")
-		if err := Save(dir, m, tok, dtype); err != nil {
+		if err := Save(dir, m, tok, dtype, ""); err != nil {
 			t.Fatal(err)
 		}
 		dev := cpu.New(1)
@@ -207,7 +207,7 @@ func TestSavedModelOpens(t *testing.T) {
 func TestFP8Runs(t *testing.T) {
 	m, tok := tinyModel(t)
 	path := t.TempDir()
-	if err := Save(path, m, tok, "fp8"); err != nil {
+	if err := Save(path, m, tok, "fp8", ""); err != nil {
 		t.Fatal(err)
 	}
 	dir, err := engine.OpenDir(os.DirFS(path))
@@ -245,7 +245,7 @@ func TestFP8Runs(t *testing.T) {
 func TestFP8IsInV3sPlaces(t *testing.T) {
 	m, tok := tinyModel(t)
 	dir := t.TempDir()
-	if err := Save(dir, m, tok, "fp8"); err != nil {
+	if err := Save(dir, m, tok, "fp8", ""); err != nil {
 		t.Fatal(err)
 	}
 	cfg, err := config.Load(dir)
@@ -273,11 +273,11 @@ func TestFP8IsInV3sPlaces(t *testing.T) {
 func TestFailedSaveKeepsTheModel(t *testing.T) {
 	m, tok := tinyModel(t)
 	dir := t.TempDir()
-	if err := Save(dir, m, tok, "f32"); err != nil {
+	if err := Save(dir, m, tok, "f32", ""); err != nil {
 		t.Fatal(err)
 	}
 	before := readAll(t, dir)
-	if err := Save(filepath.Join(dir, "config.json"), m, tok, "f32"); err == nil || !strings.Contains(err.Error(), "config.json") {
+	if err := Save(filepath.Join(dir, "config.json"), m, tok, "f32", ""); err == nil || !strings.Contains(err.Error(), "config.json") {
 		t.Errorf("saving onto a file: %v", err)
 	}
 	after := readAll(t, dir)
@@ -315,7 +315,7 @@ func TestModelMustFitTokenizerAndSequence(t *testing.T) {
 		{"model.hidden_size=0", "hidden_size"},
 		{"model.surprise=1", "surprise"},
 	} {
-		run, err := Parse([]byte(good), []string{c.set})
+		run, err := parsed([]byte(good), []string{c.set})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -323,4 +323,10 @@ func TestModelMustFitTokenizerAndSequence(t *testing.T) {
 			t.Errorf("%s: %v, want %q in it", c.set, err, c.want)
 		}
 	}
+}
+
+// parsed is Load for a run file's text.
+func parsed(text []byte, set []string) (*Config, error) {
+	c := Defaults()
+	return &c, c.Parse(text, set)
 }

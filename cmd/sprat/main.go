@@ -30,6 +30,8 @@ type cli struct {
 	TrainTokenizer trainTokenizerCmd `cmd:"" help:"Train a tokenizer by a run file."`
 	Pretrain       pretrainCmd       `cmd:"" help:"Train a model by a run file."`
 	Eval           evalCmd           `cmd:"" help:"Ask a model problems, and count what it gets right."`
+	SFT            sftCmd            `cmd:"" name:"sft" help:"Fine-tune a model on chats and worked problems, by a run file."`
+	Distill        distillCmd        `cmd:"" help:"Fine-tune a model on what another got right, by a run file."`
 	RL             rlCmd             `cmd:"" name:"rl" help:"Train a model by reinforcement, by a run file."`
 	Quantize       quantizeCmd       `cmd:"" help:"Make a model with integers of 8 or 4 bits out of another."`
 	Compare        compareCmd        `cmd:"" help:"Show training runs in one page and one table; of a single run, its own page."`

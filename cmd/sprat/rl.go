@@ -3,9 +3,8 @@ package main
 import "sprat/grpo"
 
 type rlCmd struct {
-	File   string   `arg:"" name:"run.toml" help:"The run file."`
-	Set    []string `help:"Change a key of the run file, as in rl.steps=100." placeholder:"KEY=VALUE" sep:"none"`
-	Resume bool     `help:"Go on from the last checkpoint in the run's directory, or start where there is none."`
+	runFlags
+	Resume bool `help:"Go on from the last checkpoint in the run's directory, or start where there is none."`
 }
 
 func (c *rlCmd) Run(e *env) error {

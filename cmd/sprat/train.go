@@ -1,6 +1,9 @@
 package main
 
-import "sprat/train"
+import (
+	"sprat/distill"
+	"sprat/train"
+)
 
 // runFlags name a run file and change it.
 type runFlags struct {
@@ -37,4 +40,30 @@ func (c *pretrainCmd) Run(e *env) error {
 		return err
 	}
 	return train.Pretrain(e.ctx, run, train.Options{Resume: c.Resume, Machine: cpuName()}, e.stderr)
+}
+
+type sftCmd struct {
+	runFlags
+	Resume bool `help:"Go on from the last checkpoint in the run's directory, or start where there is none."`
+}
+
+func (c *sftCmd) Run(e *env) error {
+	run := train.SFTDefaults()
+	if err := run.Load(c.File, c.Set); err != nil {
+		return usageError{err}
+	}
+	return train.SFT(e.ctx, &run, train.Options{Resume: c.Resume, Machine: cpuName()}, e.stderr)
+}
+
+type distillCmd struct {
+	runFlags
+	Resume bool `help:"Go on where the run was cut off, with samples or with training."`
+}
+
+func (c *distillCmd) Run(e *env) error {
+	run, err := distill.Load(c.File, c.Set)
+	if err != nil {
+		return usageError{err}
+	}
+	return distill.Run(e.ctx, run, train.Options{Resume: c.Resume, Machine: cpuName()}, e.stderr)
 }
