@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 
+	"sprat/kernel"
+	"sprat/runfile"
 	"sprat/safetensors"
 	"sprat/tensor"
 )
@@ -186,4 +188,41 @@ func Resume(out string, restore func(path string) error, w io.Writer) (string, e
 		fmt.Fprintf(w, "%v; trying the checkpoint before\n", err)
 	}
 	return "", nil
+}
+
+// Origin is what a checkpoint's state says of the run that it is of: states embed it.
+type Origin struct {
+	Version int    `json:"version"`
+	Kernels string `json:"kernels"` // the implementation of kernel's products
+	Run     string `json:"run"`     // the run file's part that decides the numbers
+}
+
+const version = 1
+
+// NewOrigin is that of the run whose run file decides the numbers by identity.
+func NewOrigin(identity string) Origin { return Origin{version, kernel.Active(), identity} }
+
+// Accept says why the checkpoint at path can't be gone on with by a run of that identity, if it can't. Other kernels it says on w.
+func (o Origin) Accept(path, identity string, w io.Writer) error {
+	if o.Version != version {
+		return fmt.Errorf("%s is no checkpoint of this version of sprat: remove it to go on from the one before", path)
+	}
+	if diff := runfile.Difference(identity, o.Run); diff != "" {
+		return NotOurs("%s: %s in the checkpoint: set it back to go on, or start another run with --set out=DIR", path, diff)
+	}
+	if o.Kernels != kernel.Active() {
+		fmt.Fprintf(w, "%s was made with the kernels %s, and these are %s: the run goes on, but its bits will not be those of an uninterrupted one\n",
+			path, o.Kernels, kernel.Active())
+	}
+	return nil
+}
+
+// Unfinished says so where a run lies already in out and isn't to be gone on with: what took hours is not written over by accident.
+func Unfinished(out string, resume bool) error {
+	paths, err := Paths(out)
+	if err != nil || resume || len(paths) == 0 {
+		return err
+	}
+	return fmt.Errorf("%s holds a run already, up to %s: give --resume to go on with it, or start another with --set out=DIR",
+		out, filepath.Base(paths[len(paths)-1]))
 }

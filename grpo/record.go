@@ -9,10 +9,8 @@ import (
 
 	"sprat/checkpoint"
 	"sprat/eval"
-	"sprat/kernel"
 	"sprat/report"
 	"sprat/reward"
-	"sprat/runfile"
 	"sprat/train"
 )
 
@@ -145,8 +143,7 @@ func (r *run) save() error {
 	if err != nil {
 		return err
 	}
-	r.at.Version, r.at.Seconds, r.at.Updates = checkpointVersion, r.seconds(), r.opt.Steps
-	r.at.Kernels, r.at.Run = kernel.Active(), identity
+	r.at.Origin, r.at.Seconds, r.at.Updates = checkpoint.NewOrigin(identity), r.seconds(), r.opt.Steps
 	if err := r.record.Sync(); err != nil {
 		return err
 	}
@@ -175,21 +172,9 @@ func (r *run) restore(path string) error {
 		return err
 	}
 	var state progressState
-	accept := func() error {
-		if state.Version != checkpointVersion {
-			return fmt.Errorf("%s is no checkpoint of this version of sprat: remove it to go on from the one before", path)
-		}
-		if diff := runfile.Difference(identity, state.Run); diff != "" {
-			return checkpoint.NotOurs("%s: %s in the checkpoint: set it back to go on, or start another run with --set out=DIR", path, diff)
-		}
-		return nil
-	}
+	accept := func() error { return state.Accept(path, identity, r.w) }
 	if err := checkpoint.Load(path, r.dev.Upload, r.parts(), &state, accept); err != nil {
 		return err
-	}
-	if state.Kernels != kernel.Active() {
-		fmt.Fprintf(r.w, "%s was made with the kernels %s, and these are %s: the run goes on, but its bits will not be those of an uninterrupted one\n",
-			path, state.Kernels, kernel.Active())
 	}
 	r.at, r.opt.Steps = state, state.Updates
 	return nil

@@ -82,21 +82,17 @@ type run struct {
 
 // progressState is where a run is: what a checkpoint holds beside matrices.
 type progressState struct {
-	Version int     `json:"version"`
+	checkpoint.Origin
 	Step    int     `json:"step"`
 	Tokens  int64   `json:"tokens"`  // that the model was trained on, prompts included
 	Seconds float64 `json:"seconds"` // spent, all sessions together
 	Updates int     `json:"updates"` // steps of the optimizer
-	Kernels string  `json:"kernels"` // the implementation of kernel's products
-	Run     string  `json:"run"`     // the run file's part that decides the numbers
 }
-
-const checkpointVersion = 1
 
 // Run trains by c and writes the model to c.Out. Where ctx ends, it stops, writes a checkpoint of the last whole step and the model as
 // it stood then, and returns an error that says so. Progress goes to w.
 func Run(ctx context.Context, c *Config, opt Options, w io.Writer) (err error) {
-	if err := train.CheckUnfinished(c.Out, opt.Resume); err != nil {
+	if err := checkpoint.Unfinished(c.Out, opt.Resume); err != nil {
 		return err
 	}
 	dev, engineDev := cpu.New(c.Train.Threads), cpu.New(c.Train.Threads)

@@ -1,10 +1,13 @@
 package train
 
-import "sprat/optim"
+import (
+	"sprat/checkpoint"
+	"sprat/optim"
+)
 
 // progressState is where a run is: what a checkpoint holds beside matrices.
 type progressState struct {
-	Version int     `json:"version"`
+	checkpoint.Origin
 	Step    int     `json:"step"`
 	Rows    int64   `json:"rows"`    // dealt from the data, those of skipped steps too
 	Tokens  int64   `json:"tokens"`  // trained on: the run's position in its schedule
@@ -12,10 +15,5 @@ type progressState struct {
 	Updates int     `json:"updates"` // steps of the optimizer
 
 	Spike *optim.Spike `json:"spike"`
-
-	Kernels string `json:"kernels"` // the implementation of kernel's products
-	Data    string `json:"data"`    // fingerprint of the token shards
-	Run     string `json:"run"`     // the run file's part that decides the numbers
+	Data  string       `json:"data"` // fingerprint of the token shards
 }
-
-const checkpointVersion = 1

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"sprat/chat"
+	"sprat/checkpoint"
 	"sprat/config"
 	"sprat/cost"
 	"sprat/data"
@@ -31,7 +32,7 @@ func Pretrain(ctx context.Context, c *Config, opt Options, w io.Writer) (err err
 	}
 	defer b.close()
 	cfg, tok := b.cfg, b.tok
-	if err := CheckUnfinished(c.Out, opt.Resume); err != nil {
+	if err := checkpoint.Unfinished(c.Out, opt.Resume); err != nil {
 		return err
 	}
 	spec := c.data()

@@ -199,7 +199,7 @@ func TestResumeRefusesAnotherRun(t *testing.T) {
 	if err := errors.Join(r.save(), r.saver.Wait(), r.record.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if err := CheckUnfinished(c.Out, false); err == nil || !strings.Contains(err.Error(), "--resume") {
+	if err := checkpoint.Unfinished(c.Out, false); err == nil || !strings.Contains(err.Error(), "--resume") {
 		t.Errorf("starting anew over a run: %v", err)
 	}
 	for _, change := range []func(c *Config){

@@ -14,20 +14,9 @@ import (
 	"sprat/kernel"
 	"sprat/progress"
 	"sprat/report"
-	"sprat/runfile"
 )
 
 // What surrounds the steps of a run: its record, its checkpoints, going on from them and back to them.
-
-// CheckUnfinished refuses to start anew where a run lies already: what took hours is not written over by accident.
-func CheckUnfinished(out string, resume bool) error {
-	paths, err := checkpoint.Paths(out)
-	if err != nil || resume || len(paths) == 0 {
-		return err
-	}
-	return fmt.Errorf("%s holds a run already, up to %s: give --resume to go on with it, or start another with --set out=DIR",
-		out, filepath.Base(paths[len(paths)-1]))
-}
 
 // open starts the run's record.
 func (r *run) open(machine string) (err error) {
@@ -118,7 +107,7 @@ func (r *run) save() error {
 		return err
 	}
 	r.at.Seconds, r.at.Updates, r.at.Spike = r.seconds(), r.opt.Steps, r.spike
-	r.at.Version, r.at.Kernels, r.at.Data, r.at.Run = checkpointVersion, kernel.Active(), r.set.Hash(), identity
+	r.at.Origin, r.at.Data = checkpoint.NewOrigin(identity), r.set.Hash()
 	if err := r.record.Sync(); err != nil {
 		return err
 	}
@@ -150,23 +139,13 @@ func (r *run) restore(path string) error {
 	}
 	var state progressState
 	accept := func() error {
-		if state.Version != checkpointVersion {
-			return fmt.Errorf("%s is no checkpoint of this version of sprat: remove it to go on from the one before", path)
-		}
-		if diff := runfile.Difference(identity, state.Run); diff != "" {
-			return checkpoint.NotOurs("%s: %s in the checkpoint: set it back to go on, or start another run with --set out=DIR", path, diff)
-		}
 		if state.Data != r.set.Hash() {
 			return checkpoint.NotOurs("%s was made with other training data or another tokenizer: put them back to go on, or start another run with --set out=DIR", path)
 		}
-		return nil
+		return state.Accept(path, identity, r.w)
 	}
 	if err := checkpoint.Load(path, r.dev.Upload, r.parts(), &state, accept); err != nil {
 		return err
-	}
-	if state.Kernels != kernel.Active() {
-		fmt.Fprintf(r.w, "%s was made with the kernels %s, and these are %s: the run goes on, but its bits will not be those of an uninterrupted one\n",
-			path, state.Kernels, kernel.Active())
 	}
 	r.at, r.opt.Steps, r.spike = state, state.Updates, state.Spike
 	return nil
