@@ -124,13 +124,29 @@ func (s *Set) starts(dst []int32, from *shard, at int64, n int, x *scratch) ([]i
 	return from.starts(slices.Grow(dst, n), at, n, x)
 }
 
+// Passes is how often each source is read from end to end over all rows of the run.
+func (r *Rows) Passes() []float64 {
+	defer r.SeekTo(r.next)
+	r.SeekTo(r.total)
+	list := make([]float64, len(r.taken))
+	for i, n := range r.taken {
+		list[i] = float64(n) / float64(r.windows(i))
+	}
+	return list
+}
+
+// windows is the number of rows in source i.
+func (r *Rows) windows(i int) uint64 {
+	if r.whole != nil {
+		return uint64(len(r.whole[i].rows))
+	}
+	return uint64((r.set.sources[i].shard.tokens - 1) / int64(r.sequence))
+}
+
 // window is which of source i's windows is its row number k: each once in a pass, and the passes in different orders.
 func (r *Rows) window(i int, k int64) int64 {
 	src := &r.set.sources[i]
-	windows := uint64((src.shard.tokens - 1) / int64(r.sequence))
-	if r.whole != nil {
-		windows = uint64(len(r.whole[i].rows))
-	}
+	windows := r.windows(i)
 	pass, at := uint64(k)/windows, uint64(k)%windows
 	if src.inOrder {
 		return int64(at)

@@ -116,6 +116,33 @@ func rowText(t testing.TB, r *Rows) string {
 	return fmt.Sprint(row.Source, row.Starts, ids, targets)
 }
 
+// TestPasses: what is said before a run is what it then reads, and saying it moves nothing.
+func TestPasses(t *testing.T) {
+	const sequence, total = 24, 400
+	for _, pack := range []string{Mixed, Whole} {
+		rows, err := mixedOf(t, pack, Shuffled).Rows(sequence, total, 7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows.SeekTo(3)
+		passes := rows.Passes()
+		ids, targets := make([]int32, sequence), make([]int32, sequence)
+		read := make([]float64, len(passes))
+		for rows.SeekTo(0); rows.At() < total; {
+			row, err := rows.Next(ids, targets)
+			if err != nil {
+				t.Fatal(err)
+			}
+			read[row.Source]++
+		}
+		for i := range read {
+			if read[i] /= float64(rows.windows(i)); read[i] != passes[i] {
+				t.Errorf("%s: source %d is read %v times, said %v", pack, i, read[i], passes[i])
+			}
+		}
+	}
+}
+
 // TestSeek: row n is the same whether the rows before it were dealt or not, through many passes and changes of weight.
 func TestSeek(t *testing.T) {
 	const sequence, total = 16, 400

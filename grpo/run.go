@@ -70,6 +70,7 @@ type run struct {
 
 	at     progressState
 	saved  int // the step of the latest checkpoint
+	idle   int // steps in a row that taught nothing
 	began  time.Time
 	before float64 // seconds spent in earlier sessions
 	flops  float64 // of a token that is trained on
@@ -263,6 +264,13 @@ func (r *run) step(ctx context.Context) error {
 	}
 	trained := time.Now()
 	r.at.Step++
+	if r.idle++; l.tokens > 0 {
+		r.idle = 0
+	}
+	if r.idle == 10 {
+		r.bar.Line("step %d: ten steps taught nothing, as no group had both right and wrong samples in the shares that rl.pass keeps: "+
+			"other [[problems]], a wider rl.pass or more rl.draws would", r.at.Step)
+	}
 	r.at.Tokens += int64(l.tokens)
 	if n := r.c.RL.ReferenceEvery; n > 0 && r.at.Step%n == 0 {
 		r.refresh()

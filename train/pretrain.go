@@ -58,6 +58,11 @@ func Pretrain(ctx context.Context, c *Config, opt Options, w io.Writer) (err err
 	for _, p := range r.rows.Packing() {
 		fmt.Fprintf(w, "data: %s\n", p)
 	}
+	for i, n := range r.rows.Passes() {
+		if n > 1 {
+			fmt.Fprintf(w, "data: %s is too small to be read once: the run reads it %.1f times\n", set.Sources()[i], n)
+		}
+	}
 	if opt.Resume {
 		if err := r.resume(); err != nil {
 			return err
