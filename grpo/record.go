@@ -66,13 +66,16 @@ func (r *run) show(all []group, l learned, rollout, learning time.Duration) erro
 	return nil
 }
 
+// NoThought ends a family's name in an exam that is answered at once.
+const NoThought = ", no thought"
+
 // exam asks held-out problems, with a thought and, where the run has questions without one, also so.
 func (r *run) exam(ctx context.Context) error {
 	if err := r.ask(ctx, r.thinking, ""); err != nil {
 		return err
 	}
 	if r.drawn.Plain() {
-		return r.ask(ctx, r.plain, ", no thought")
+		return r.ask(ctx, r.plain, NoThought)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sprat/eval"
+	"sprat/grpo"
 	"sprat/report"
 )
 
@@ -53,7 +54,7 @@ func document(stages []*stage, missing []string) string {
 	for _, w := range ways(stages) {
 		fmt.Fprintf(&b, "\n## Held-out problems, %s\n\n%s", w, byFamily(stages, w))
 	}
-	b.WriteString(learning(stages))
+	b.WriteString(learning(stages) + exams(stages) + against(stages))
 	b.WriteString("\n## What it cost\n\n" + cost(stages))
 	b.WriteString("\n## The paper's stages\n\nFrom DeepSeek-R1's second version, for the shape of it: other problems, and 671 billion parameters.\n\n" + whole)
 	return b.String()
@@ -178,6 +179,58 @@ func learning(stages []*stage) string {
 		return ""
 	}
 	return "\n## Reinforcement, first and last twentieth of the steps\n\n" + t.String()
+}
+
+// exams are the curves of what a run was asked while it learned: the mean of its families, and how long it thought.
+func exams(stages []*stage) string {
+	t := table{head: []string{"stage", "after steps", "pass@1", "tokens of thought"}}
+	for _, s := range stages {
+		for _, suffix := range []string{"", grpo.NoThought} {
+			var steps, passes, lengths []string
+			for at := s.run.Exams; len(at) > 0; {
+				n, families := 0, 0.0
+				var pass, length float64
+				for ; n < len(at) && at[n].Step == at[0].Step; n++ {
+					if strings.HasSuffix(at[n].Family, grpo.NoThought) == (suffix != "") {
+						families++
+						pass, length = pass+at[n].Pass, length+at[n].Length
+					}
+				}
+				if families > 0 {
+					steps = append(steps, fmt.Sprint(at[0].Step))
+					passes, lengths = append(passes, fmt.Sprintf("%.1f", 100*pass/families)), append(lengths, fmt.Sprintf("%.0f", length/families))
+				}
+				at = at[n:]
+			}
+			if steps != nil {
+				const arrow = " → "
+				t.rows = append(t.rows, []string{s.name + suffix, strings.Join(steps, arrow), strings.Join(passes, arrow), strings.Join(lengths, arrow)})
+			}
+		}
+	}
+	if t.rows == nil {
+		return ""
+	}
+	return "\n## Held-out problems while it learned\n\n" + t.String() + "\nA smaller examination than those above, at the difficulty of the run file's [exam].\n"
+}
+
+// against sets reinforcement beside fine-tuning that went on for as many operations, by what each gets wrong beyond the shipped difficulty.
+func against(stages []*stage) string {
+	wrong := map[string]float64{}
+	harder := way{"chat", true, 1.5}
+	for _, s := range stages {
+		if r, ok := s.asks[harder]; ok {
+			wrong[s.name] = 100 * (1 - overall(r).Pass)
+		}
+	}
+	rl, ok1 := wrong["rl1"]
+	sft, ok2 := wrong["rl1-sft"]
+	if !ok1 || !ok2 || sft == 0 {
+		return ""
+	}
+	return fmt.Sprintf("\n## Reinforcement against fine-tuning\n\nAt difficulty %g, reinforcement after the cold start (rl1) leaves %.1f %% wrong, and fine-tuning on worked "+
+		"problems of the same families and difficulty for the same operations (rl1-sft) %.1f %%: %+.0f %% errors. The cold start left %.1f %%.\n",
+		harder.Difficulty, rl, sft, 100*(rl/sft-1), wrong["cold"])
 }
 
 func cost(stages []*stage) string {

@@ -21,9 +21,13 @@ func ran(t *testing.T, asks map[string]any) string {
 		t.Fatal(err)
 	}
 	defer w.Close()
+	exam := func(step int, family string, pass, length float64) error {
+		return w.Exam(report.Exam{Step: step, Tokens: 1e7, Seconds: 7200, Family: family, Pass: pass, Length: length})
+	}
 	for _, err := range []error{
 		w.Start(report.Start{Name: "r", Machine: "a | machine", Cores: 2, Params: 12_340_000, Seed: 7, FLOPsPerToken: 1e6, DollarsPerCoreHour: 0.25}),
 		w.Step(report.Step{Step: 1, Tokens: 5e6, Seconds: 3600}), w.RL(report.RL{Step: 1, Accuracy: 0.25, Length: 40, Entropy: 1}),
+		exam(1, "add", 0.25, 30), exam(1, "lists", 0.75, 40), exam(1, "add, no thought", 0.125, 0), exam(2, "add", 0.875, 50),
 		w.Step(report.Step{Step: 2, Tokens: 1e7, Seconds: 7200}), w.RL(report.RL{Step: 2, Accuracy: 0.75, Length: 90, Entropy: 0.5, KL: 0.002}),
 	} {
 		if err != nil {
@@ -62,7 +66,10 @@ func TestReport(t *testing.T) {
 	rl2 := ran(t, map[string]any{"eval-think.json": asked("chat", true, 1, 0.8), "eval-plain.json": asked("chat", false, 1, 0.5),
 		"eval-hard.json": asked("chat", true, 1.5, 0.6), "other.json": "not read"})
 	var b bytes.Buffer
-	if err := write("", []string{"zero=" + zero, "rl2=" + rl2, "distill=" + filepath.Join(zero, "none")}, &b); err != nil {
+	rl1 := ran(t, map[string]any{"eval-hard.json": asked("chat", true, 1.5, 0.8)})
+	sft := ran(t, map[string]any{"eval-hard.json": asked("chat", true, 1.5, 0.4)})
+	stages := []string{"zero=" + zero, "rl2=" + rl2, "rl1=" + rl1, "rl1-sft=" + sft, "distill=" + filepath.Join(zero, "none")}
+	if err := write("", stages, &b); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -74,8 +81,10 @@ func TestReport(t *testing.T) {
 		"template\n\n| family | zero | lenient |\n|---|--:|--:|\n| add | 40.0 ± 2.0 | 50.0 |\n",
 		"50 problems a family, 4 samples each, temperature 0.6, top-p 0.95, up to 512 tokens, seed 3.\n",
 		"| rl2 | 2 | 7 | 25.0 → 75.0 | 40 → 90 | 1.00 → 0.50 | 0.0000 → 0.0020 |\n",
+		"| zero | 1 → 2 | 50.0 → 87.5 | 35 → 50 |\n| zero, no thought | 1 | 12.5 | 0 |\n",
+		"leaves 40.0 % wrong", "(rl1-sft) 70.0 %: -43 % errors",
 		"| zero | 12.34 M | 10.0 M | 1e+13 | 4.00 | 1.000 | 0.00 | a   machine, 2 cores |\n",
-		"| all |  |  |  | 8.00 | 2.000 |  |  |\n",
+		"| all |  |  |  | 16.00 | 4.000 |  |  |\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the report has no %q:\n%s", want, b.String())
