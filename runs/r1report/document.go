@@ -153,6 +153,25 @@ func byFamily(stages []*stage, w way) string {
 	return t.String() + "\npass@1 in percent; " + how + ".\n"
 }
 
+// right is what a model gets right, by family: with a thought and at once.
+func right(thinking, plain eval.Result) string {
+	t := table{head: []string{"family", "thinking", "tokens of thought", "at once"}}
+	for _, f := range thinking.Families {
+		row := []string{f.Family, pass(f), fmt.Sprintf("%.0f", f.Thought), "–"}
+		if f.Stretch {
+			row[0] += ", stretch"
+		}
+		if i := slices.IndexFunc(plain.Families, func(g eval.Score) bool { return g.Family == f.Family }); i >= 0 {
+			row[3] = pass(plain.Families[i])
+		}
+		t.rows = append(t.rows, row)
+	}
+	if thinking.Mean != nil && plain.Mean != nil {
+		t.rows = append(t.rows, []string{"mean, without stretch", pass(*thinking.Mean), fmt.Sprintf("%.0f", thinking.Mean.Thought), pass(*plain.Mean)})
+	}
+	return t.String()
+}
+
 // learning is what reinforcement did over its steps.
 func learning(stages []*stage) string {
 	t := table{head: []string{"stage", "steps", "seed", "accuracy of samples", "tokens a sample", "entropy", "KL"}}

@@ -69,7 +69,7 @@ func TestReport(t *testing.T) {
 	rl1 := ran(t, map[string]any{"eval-hard.json": asked("chat", true, 1.5, 0.8)})
 	sft := ran(t, map[string]any{"eval-hard.json": asked("chat", true, 1.5, 0.4)})
 	stages := []string{"zero=" + zero, "rl2=" + rl2, "rl1=" + rl1, "rl1-sft=" + sft, "distill=" + filepath.Join(zero, "none")}
-	if err := write("", stages, &b); err != nil {
+	if err := write("", "", stages, &b); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -92,6 +92,35 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestCard(t *testing.T) {
+	asks := map[string]any{"eval-think.json": asked("chat", true, 1, 0.8), "eval-plain.json": asked("chat", false, 1, 0.5)}
+	stages := []string{"rl2=" + ran(t, asks), "other=" + ran(t, nil)}
+	card := filepath.Join(t.TempDir(), "README.md")
+	if err := os.WriteFile(card, []byte("before\n"+cardFrom+"old\n"+cardTo+"\nafter\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // and again over what it wrote
+		if err := write("", card, stages, &bytes.Buffer{}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(card)
+		want := "before\n" + cardFrom + "| family | thinking | tokens of thought | at once |\n|---|--:|--:|--:|\n| add | 80.0 ± 2.0 | 33 | 50.0 ± 2.0 |\n" +
+			"| story | 40.0 ± 3.0 | 66 | 25.0 ± 3.0 |\n| mean, without stretch | 60.0 ± 1.0 | 50 | 37.5 ± 1.0 |\n" + cardTo + "\nafter\n"
+		if err != nil || string(got) != want {
+			t.Fatalf("%q, %v, want %q", got, err, want)
+		}
+	}
+	if err := write("", card, stages[1:], &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "without thinking") {
+		t.Errorf("a stage that was asked nothing: %v", err)
+	}
+	if err := os.WriteFile(card, []byte("no marks"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := write("", card, stages, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "no place") {
+		t.Errorf("a card without a place: %v", err)
+	}
+}
+
 func TestRefuses(t *testing.T) {
 	good := ran(t, nil)
 	for _, c := range []struct {
@@ -105,7 +134,7 @@ func TestRefuses(t *testing.T) {
 		{[]string{"zero=" + ran(t, map[string]any{"eval.json": map[string]any{"form": "chat"}})}, "isn't what"},
 		{[]string{"zero=" + ran(t, map[string]any{"eval1.json": asked("chat", true, 1, 1), "eval2.json": asked("chat", true, 1, 0)})}, "twice"},
 	} {
-		if err := write("", c.args, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+		if err := write("", "", c.args, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v: %v, want %q", c.args, err, c.want)
 		}
 	}
