@@ -86,6 +86,7 @@ type About struct {
 	Loaded      bool     `json:"loaded"`
 	Chat        bool     `json:"chat"`       // false: it continues text, and knows no turns
 	Thinks      bool     `json:"thinks"`     // it can think, and does if the request doesn't say otherwise
+	Toggles     bool     `json:"toggles"`    // and it was trained to answer without thinking too
 	Context     int      `json:"context"`    // tokens, of question and answer together
 	MaxTokens   int      `json:"max_tokens"` // what an answer is bounded by where the request says nothing; 0: the context
 	Parameters  int64    `json:"parameters"`

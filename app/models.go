@@ -109,7 +109,7 @@ func (s *served) describe(files fs.FS) error {
 	}
 	count := cost.Count(s.dir.Config)
 	s.about = api.About{
-		Chat: s.format.Turns(), Thinks: s.format.Thinks(), Context: s.dir.Positions(),
+		Chat: s.format.Turns(), Thinks: s.format.Thinks(), Toggles: s.format.Toggles(), Context: s.dir.Positions(),
 		Parameters: count.Total, Activated: count.Activated(), Note: own.Note, Suggestions: own.Suggestions,
 	}
 	if !s.about.Chat {

@@ -111,6 +111,9 @@ func (f *Format) Turns() bool { return f.user != none && f.assistant != none }
 // Thinks says whether the model can think before it answers.
 func (f *Format) Thinks() bool { return f.Turns() && f.think != none && f.endThink != none }
 
+// Toggles says whether the model was trained to answer with a thought and without one, as V3.1 was and R1 was not.
+func (f *Format) Toggles() bool { return f.Thinks() && len(f.before) > 0 }
+
 // Thought returns the tokens that begin and end a thought; -1 each where the model can't think.
 func (f *Format) Thought() (begin, end int32) {
 	if !f.Thinks() {
@@ -172,7 +175,7 @@ func (f *Format) Around() (before, after []int32) {
 	if !f.Thinks() {
 		return nil, nil
 	}
-	if len(f.before) > 0 { // V3.1
+	if f.Toggles() {
 		return nil, []int32{f.endThink}
 	}
 	line, lines := f.tok.EncodeOrdinary(nil, "\n"), f.tok.EncodeOrdinary(nil, "\n\n")

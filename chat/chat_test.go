@@ -124,6 +124,20 @@ func FuzzEncode(f *testing.F) {
 	})
 }
 
+// TestToggles: what was trained both with a thought and without one may be switched.
+func TestToggles(t *testing.T) {
+	for _, c := range []struct {
+		f    *Format
+		want bool
+	}{
+		{New(thinker(t), v31), true}, {New(thinker(t), ""), true}, {New(thinker(t), r1), false}, {New(train(t), ""), false},
+	} {
+		if got := c.f.Toggles(); got != c.want {
+			t.Errorf("thinks %v, toggles %v", c.f.Thinks(), got)
+		}
+	}
+}
+
 func TestText(t *testing.T) {
 	f := New(train(t), "")
 	for _, c := range []struct {

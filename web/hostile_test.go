@@ -134,6 +134,32 @@ func TestCutsRenderHarmlessly(t *testing.T) {
 	}
 }
 
+// An asterisk between factors multiplies, wherever the text ends while it arrives; elsewhere it makes emphasis.
+func TestProducts(t *testing.T) {
+	p := open(t, newBackend(t, nil), desktop, "")
+	p.eval(mockFetch, nil)
+	p.eval(askMocked, nil)
+	const text = "348*7\n8*7=56, 4*7+5=33\nso (22-1)*4=84, 3*(2+5)*x, 2*-3 and a*2*b"
+	var faults []string
+	p.eval(fmt.Sprintf(`(async () => {
+		const text = %q, faults = []
+		for (let n = 1; n <= text.length; n++) {
+			window.say = [text.slice(0, n)]
+			await ask()
+			const prose = document.querySelector('.answer > .prose')
+			if (prose?.querySelector('em') || n === text.length && prose.innerText.trim() !== text) faults.push(n + ': ' + prose.innerHTML)
+		}
+		window.say = ['It is *so* and **3*4** and *1* here.']
+		await ask()
+		const html = document.querySelector('.answer > .prose').innerHTML
+		for (const want of ['<em>so</em>', '<strong>3*4</strong>', '<em>1</em>']) if (!html.includes(want)) faults.push('no ' + want + ' in ' + html)
+		return faults
+	})()`, text), &faults)
+	for _, f := range faults {
+		t.Error(f)
+	}
+}
+
 // However an answer is cut into chunks, the same nodes come of it; while it grows, what is shown stays shown.
 func TestChunksRenderWithoutFlicker(t *testing.T) {
 	p := open(t, newBackend(t, nil), desktop, "")

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// The page on the real server, with the model inside the program: from the printed link to a story.
+// The page on the real server, with the model inside the program: from the printed link to an answer.
 func TestRealServer(t *testing.T) {
 	if os.Getenv("SPRAT_BROWSER") == "" {
 		t.Skip("set SPRAT_BROWSER=1 to run the page in a browser")
@@ -45,14 +45,17 @@ func TestRealServer(t *testing.T) {
 		p.until(`location.hash === '' && document.querySelector('.suggestions button')`)
 		p.shot("real-welcome-" + s.name)
 		p.click(".suggestions button")
-		p.until(`document.querySelector('.answer > .prose')?.textContent.length > 40`)
+		p.until(`document.querySelector('.answer > .prose')?.textContent.length > 0`)
 		p.eval(`document.querySelector('button[aria-label=Stop]')?.click()`, nil) // it may have ended by itself
 		p.done()
-		p.askFast("Once upon a time there was a fish who")
+		p.click(".answer button[aria-expanded=false]") // the thought, to be looked at
+		p.shot("real-thought-" + s.name)
+		p.click(".think") // and the next answer without one
+		p.askFast("What is 348 times 27?")
 		p.until(`document.querySelectorAll('.turn').length === 2`)
 		p.done()
 		p.click(".turn:last-child button[aria-label='Speed and cache']")
 		p.until(`/\d tokens\/s/.test(document.querySelector('.details')?.textContent)`)
-		p.shot("real-story-" + s.name)
+		p.shot("real-answer-" + s.name)
 	})
 }

@@ -5,6 +5,12 @@ const maybeMarker = /^[ \t]*(?:[-=*+#>`~|:_ \t]+|\d{1,9}[.)]?|[-*+] ?\[[ xX]?\]?
 const maybeTable = /(?:^|\n)[ \t]*\|[^\n]*(?:\n[ \t|:-]*)?$/
 const hasDelimiterRow = /\n[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*\n/
 
+// An asterisk between numbers, names and brackets multiplies; CommonMark has it open emphasis even there.
+const product = /(?<=[\d)])\*(?=[\w(-])|(?<=\w)\*(?=[\d(])/g
+
+/** isProduct tells whether src, which stands after prev, begins with such an asterisk. */
+export const isProduct = (src: string, prev: string) => (prev + src.slice(0, 2)).search(product) === 1
+
 /** heal returns text as it should look while it is still being written. */
 export function heal(text: string): string {
   if (maybeTable.test(text) && !hasDelimiterRow.test(text)) text = text.replace(maybeTable, '')
@@ -30,7 +36,7 @@ function openLink(line: string): string {
 
 /** closeEmphasis closes *, ** and ~~ in the order they were opened. */
 function closeEmphasis(line: string): string {
-  const text = line.replace(/`+[^`]*`+|\\./g, (s) => ' '.repeat(s.length)).replace(/^\s*[*+-] /, '  ')
+  const text = line.replace(/`+[^`]*`+|\\./g, (s) => ' '.repeat(s.length)).replace(product, ' ').replace(/^\s*[*+-] /, '  ')
   const open: string[] = []
   for (const m of text.matchAll(/\*\*|\*|~~|(?<!\w)__?(?=\w)|(?<=\w)__?(?!\w)/g)) {
     const mark = m[0]

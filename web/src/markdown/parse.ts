@@ -5,6 +5,7 @@
 // as the text it is, a few elements without attributes apart. An image is a link: showing it would fetch it.
 import DOMPurify from 'dompurify'
 import { Marked, Parser, type MarkedExtension, type Token, type Tokens } from 'marked'
+import { isProduct } from './heal'
 
 /** MathToken is a formula; it is pending while its end has not arrived. */
 export interface MathToken extends Tokens.Generic {
@@ -100,6 +101,7 @@ const rules: MarkedExtension = {
     def: () => undefined,
     lheading: () => undefined,
     html: () => undefined,
+    emStrong: (src, _, prev = '') => (isProduct(src, prev) ? undefined : false),
     tag(src) {
       const raw = src.match(simpleTag)?.[0]
       return raw ? { type: 'html', raw, text: raw, block: false, inLink: false, inRawBlock: false } : undefined
