@@ -11,9 +11,9 @@ const client = new OpenAI({ baseURL: process.argv[2] ?? 'http://127.0.0.1:8080/v
 const models = (await client.models.list()).data
 assert.ok(models.length > 0 && models.every((m) => m.object === 'model' && m.id), 'a list of models')
 const model = models[0].id
-const messages = [{ role: 'user', content: 'Once upon a time there was a little fish who' }]
+const messages = [{ role: 'user', content: 'What is 348 times 27?' }]
 
-const stream = await client.chat.completions.create({ model, messages, max_tokens: 64, stream: true, stream_options: { include_usage: true } })
+const stream = await client.chat.completions.create({ model, messages, max_tokens: 400, stream: true, stream_options: { include_usage: true } })
 let text = ''
 let finish = null
 let usage
@@ -24,9 +24,9 @@ for await (const chunk of stream) {
 }
 assert.ok(text.length > 0 && ['stop', 'length'].includes(finish), 'an answer and its end')
 assert.equal(usage.total_tokens, usage.prompt_tokens + usage.completion_tokens)
-console.log(`${model}: ${messages[0].content}${text}\n${JSON.stringify(usage)}`)
+console.log(`${model}: ${messages[0].content} ${text}\n${JSON.stringify(usage)}`)
 
-const whole = await client.chat.completions.create({ model, messages, max_tokens: 16 })
+const whole = await client.chat.completions.create({ model, messages, max_tokens: 400 })
 assert.ok(whole.choices[0].message.content.length > 0, 'an answer in one piece')
 
 const long = await client.chat.completions.create({ model, messages, stream: true })

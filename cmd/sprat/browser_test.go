@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -85,11 +86,12 @@ func TestChat(t *testing.T) {
 	link, stop := start(t)
 	defer stop()
 	p.visit(link)
-	if err := chromedp.Do(p.ctx, chromedp.WaitVisible("textarea"), chromedp.SendKeys("textarea", "Once upon a time\r")); err != nil {
+	if err := chromedp.Do(p.ctx, chromedp.WaitVisible("textarea"), chromedp.SendKeys("textarea", "What is 348 times 27?\r")); err != nil {
 		t.Fatal(err)
 	}
-	const answer = `document.body.innerText.split("Once upon a time\n").slice(1).join()` // what is below the question
-	for end := time.Now().Add(20 * time.Second); len(p.text(answer)) < 200; time.Sleep(50 * time.Millisecond) {
+	const answer = `document.body.innerText.split("348 times 27?\n").slice(1).join()` // what is below the question
+	digits := regexp.MustCompile(`\d{3}`)                                             // a number is what it answers with
+	for end := time.Now().Add(20 * time.Second); !digits.MatchString(p.text(answer)); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("the page shows %q", p.text(`document.body.innerText`))
 		}

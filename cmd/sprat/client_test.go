@@ -18,8 +18,8 @@ func TestOfficialClient(t *testing.T) {
 	client := openai.NewClient(option.WithBaseURL(strings.Split(link, "#")[0]+"v1"), option.WithAPIKey("none"), option.WithMaxRetries(0))
 	ask := openai.ChatCompletionNewParams{
 		Model:         "nano",
-		Messages:      []openai.ChatCompletionMessageParamUnion{openai.SystemMessage("A tale."), openai.UserMessage("Once upon a time")},
-		MaxTokens:     openai.Int(40),
+		Messages:      []openai.ChatCompletionMessageParamUnion{openai.SystemMessage("Work it out."), openai.UserMessage("What is 348 times 27?")},
+		MaxTokens:     openai.Int(400),
 		Temperature:   openai.Float(0.8),
 		Seed:          openai.Int(3),
 		Logprobs:      openai.Bool(true),
@@ -32,13 +32,15 @@ func TestOfficialClient(t *testing.T) {
 			t.Errorf("%v: %+v", err, page)
 		}
 	})
-	whole, err := client.Chat.Completions.New(t.Context(), ask)
+	atOnce := option.WithJSONSet("thinking", map[string]string{"type": "disabled"})
+	whole, err := client.Chat.Completions.New(t.Context(), ask, atOnce)
 	if err != nil {
 		t.Fatal(err)
 	}
+	tokens := whole.Usage.CompletionTokens // the one that ends it, which has no text, among them
 	t.Run("whole", func(t *testing.T) {
 		c := whole.Choices[0]
-		if c.Message.Content == "" || c.Message.Role != "assistant" || c.FinishReason != "length" || whole.Usage.CompletionTokens != 40 || len(c.Logprobs.Content) != 40 {
+		if c.Message.Content == "" || c.Message.Role != "assistant" || c.FinishReason != "stop" || len(c.Logprobs.Content) != int(tokens)-1 {
 			t.Errorf("%+v", whole)
 		}
 		if !c.Message.JSON.Content.Valid() || !whole.JSON.SystemFingerprint.Valid() || len(c.Logprobs.Content[0].TopLogprobs) != 2 {
@@ -46,7 +48,7 @@ func TestOfficialClient(t *testing.T) {
 		}
 	})
 	t.Run("stream", func(t *testing.T) {
-		stream := client.Chat.Completions.NewStreaming(t.Context(), ask)
+		stream := client.Chat.Completions.NewStreaming(t.Context(), ask, atOnce)
 		defer stream.Close()
 		var all openai.ChatCompletionAccumulator
 		for stream.Next() {
@@ -58,7 +60,7 @@ func TestOfficialClient(t *testing.T) {
 			t.Fatal(err)
 		}
 		c := all.Choices[0]
-		if c.Message.Content != whole.Choices[0].Message.Content || c.FinishReason != "length" || len(c.Logprobs.Content) != 40 {
+		if c.Message.Content != whole.Choices[0].Message.Content || c.FinishReason != "stop" || len(c.Logprobs.Content) != int(tokens)-1 {
 			t.Errorf("the same request and seed: %q in a stream, %q whole", c.Message.Content, whole.Choices[0].Message.Content)
 		}
 		last := stream.Current()
@@ -66,8 +68,18 @@ func TestOfficialClient(t *testing.T) {
 			Hit  int `json:"prompt_cache_hit_tokens"`
 			Miss int `json:"prompt_cache_miss_tokens"`
 		}
-		if err := json.Unmarshal([]byte(last.Usage.RawJSON()), &usage); err != nil || usage.Hit+usage.Miss != int(last.Usage.PromptTokens) || last.Usage.TotalTokens != last.Usage.PromptTokens+40 {
+		if err := json.Unmarshal([]byte(last.Usage.RawJSON()), &usage); err != nil || usage.Hit+usage.Miss != int(last.Usage.PromptTokens) || last.Usage.TotalTokens != last.Usage.PromptTokens+tokens {
 			t.Errorf("%v: usage %s", err, last.Usage.RawJSON())
+		}
+	})
+	t.Run("thought", func(t *testing.T) {
+		thinking, err := client.Chat.Completions.New(t.Context(), ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		message, details := thinking.Choices[0].Message, thinking.Usage.CompletionTokensDetails
+		if thought := message.JSON.ExtraFields["reasoning_content"].Raw(); len(thought) < 10 || details.ReasoningTokens < 1 || message.Content == "" {
+			t.Errorf("thought %s, answer %q, %d tokens of thought", thought, message.Content, details.ReasoningTokens)
 		}
 	})
 	t.Run("error", func(t *testing.T) {

@@ -62,7 +62,7 @@ func TestFirstAnswer(t *testing.T) {
 	began := time.Now()
 	link, stop := start(t)
 	defer stop()
-	answer := post(t, t.Context(), link, `{"messages": [{"role": "user", "content": "Once upon a time"}], "stream": true, "max_tokens": 20}`)
+	answer := post(t, t.Context(), link, `{"messages": [{"role": "user", "content": "What is 348 times 27?"}], "stream": true, "max_tokens": 20}`)
 	first := make([]byte, 6)
 	if _, err := io.ReadFull(answer.Body, first); err != nil || string(first) != "data: " {
 		t.Fatalf("%q, %v", first, err)

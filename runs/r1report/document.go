@@ -64,14 +64,14 @@ func document(stages []*stage, missing []string) string {
 func ways(stages []*stage) []way {
 	var list []way
 	for _, s := range stages {
-		for w := range s.asks {
-			if !slices.Contains(list, w) {
+		for _, a := range s.Asked {
+			if w := a.way(); !slices.Contains(list, w) {
 				list = append(list, w)
 			}
 		}
 	}
 	slices.SortFunc(list, func(a, b way) int {
-		return cmp.Or(cmp.Compare(a.Difficulty, b.Difficulty), cmp.Compare(a.Form, b.Form), cmp.Compare(b.String(), a.String()))
+		return cmp.Or(cmp.Compare(a.difficulty, b.difficulty), cmp.Compare(a.form, b.form), cmp.Compare(b.String(), a.String()))
 	})
 	return list
 }
@@ -87,16 +87,16 @@ func overall(r eval.Result) eval.Score {
 func byStage(stages []*stage) string {
 	t := table{head: []string{"stage", "pass@1, thinking", "tokens of thought", "pass@1, not thinking", "the paper's", "its AIME 2024", "MATH-500", "LiveCodeBench"}}
 	for _, s := range stages {
-		row := []string{s.name, "–", "–", "–"}
-		if r, ok := s.asks[way{"chat", true, 1}]; ok {
+		row := []string{s.Name, "–", "–", "–"}
+		if r, ok := s.ask(way{"chat", true, 1}); ok {
 			row[1], row[2] = pass(overall(r)), fmt.Sprintf("%.0f", overall(r).Thought)
-		} else if r, ok := s.asks[way{"zero", true, 1}]; ok {
+		} else if r, ok := s.ask(way{"zero", true, 1}); ok {
 			row[1], row[2] = pass(overall(r))+" (template)", fmt.Sprintf("%.0f", overall(r).Thought)
 		}
-		if r, ok := s.asks[way{"chat", false, 1}]; ok {
+		if r, ok := s.ask(way{"chat", false, 1}); ok {
 			row[3] = pass(overall(r))
 		}
-		p := papers[s.name]
+		p := papers[s.Name]
 		t.rows = append(t.rows, append(row, p.name, p.aime, p.math, p.code))
 	}
 	return t.String()
@@ -112,12 +112,12 @@ func byFamily(stages []*stage, w way) string {
 	var names []string
 	how := ""
 	for _, s := range stages {
-		r, ok := s.asks[w]
+		r, ok := s.ask(w)
 		if !ok {
 			continue
 		}
 		asked = append(asked, s)
-		t.head = append(t.head, s.name, map[bool]string{true: "lenient", false: "thought"}[w.Form == "zero"])
+		t.head = append(t.head, s.Name, map[bool]string{true: "lenient", false: "thought"}[w.form == "zero"])
 		for _, f := range r.Families {
 			if !slices.Contains(names, f.Family) {
 				names = append(names, f.Family)
@@ -127,13 +127,13 @@ func byFamily(stages []*stage, w way) string {
 			r.Families[0].Problems, r.Samples, r.Temperature, r.TopP, r.MaxTokens, r.Seed); how == "" {
 			how = line
 		} else if !strings.Contains(how, line) {
-			how += "; " + s.name + ": " + line
+			how += "; " + s.Name + ": " + line
 		}
 	}
 	for _, name := range append(names, "mean") {
 		row := []string{name}
 		for _, s := range asked {
-			r := s.asks[w]
+			r, _ := s.ask(w)
 			scores := r.Families
 			if r.Mean != nil {
 				scores = append(slices.Clone(scores), *r.Mean)
@@ -142,7 +142,7 @@ func byFamily(stages []*stage, w way) string {
 			switch {
 			case i < 0:
 				row = append(row, "–", "–")
-			case w.Form == "zero":
+			case w.form == "zero":
 				row = append(row, pass(scores[i]), fmt.Sprintf("%.1f", 100*scores[i].Lenient))
 			default:
 				row = append(row, pass(scores[i]), fmt.Sprintf("%.0f", scores[i].Thought))
@@ -176,7 +176,7 @@ func right(thinking, plain eval.Result) string {
 func learning(stages []*stage) string {
 	t := table{head: []string{"stage", "steps", "seed", "accuracy of samples", "tokens a sample", "entropy", "KL"}}
 	for _, s := range stages {
-		n := len(s.run.RLs)
+		n := len(s.RLs)
 		if n == 0 {
 			continue
 		}
@@ -188,9 +188,9 @@ func learning(stages []*stage) string {
 				}
 				return m
 			}
-			return fmt.Sprintf(format+" → "+format, mean(s.run.RLs[:part]), mean(s.run.RLs[n-part:]))
+			return fmt.Sprintf(format+" → "+format, mean(s.RLs[:part]), mean(s.RLs[n-part:]))
 		}
-		t.rows = append(t.rows, []string{s.name, fmt.Sprint(s.run.RLs[n-1].Step), fmt.Sprint(s.run.Start.Seed),
+		t.rows = append(t.rows, []string{s.Name, fmt.Sprint(s.RLs[n-1].Step), fmt.Sprint(s.Start.Seed),
 			both("%.1f", func(v report.RL) float64 { return 100 * v.Accuracy }), both("%.0f", func(v report.RL) float64 { return v.Length }),
 			both("%.2f", func(v report.RL) float64 { return v.Entropy }), both("%.4f", func(v report.RL) float64 { return v.KL })})
 	}
@@ -206,7 +206,7 @@ func exams(stages []*stage) string {
 	for _, s := range stages {
 		for _, suffix := range []string{"", grpo.NoThought} {
 			var steps, passes, lengths []string
-			for at := s.run.Exams; len(at) > 0; {
+			for at := s.Exams; len(at) > 0; {
 				n, families := 0, 0.0
 				var pass, length float64
 				for ; n < len(at) && at[n].Step == at[0].Step; n++ {
@@ -223,7 +223,7 @@ func exams(stages []*stage) string {
 			}
 			if steps != nil {
 				const arrow = " → "
-				t.rows = append(t.rows, []string{s.name + suffix, strings.Join(steps, arrow), strings.Join(passes, arrow), strings.Join(lengths, arrow)})
+				t.rows = append(t.rows, []string{s.Name + suffix, strings.Join(steps, arrow), strings.Join(passes, arrow), strings.Join(lengths, arrow)})
 			}
 		}
 	}
@@ -238,8 +238,8 @@ func against(stages []*stage) string {
 	wrong := map[string]float64{}
 	harder := way{"chat", true, 1.5}
 	for _, s := range stages {
-		if r, ok := s.asks[harder]; ok {
-			wrong[s.name] = 100 * (1 - overall(r).Pass)
+		if r, ok := s.ask(harder); ok {
+			wrong[s.Name] = 100 * (1 - overall(r).Pass)
 		}
 	}
 	rl, ok1 := wrong["rl1"]
@@ -249,16 +249,16 @@ func against(stages []*stage) string {
 	}
 	return fmt.Sprintf("\n## Reinforcement against fine-tuning\n\nAt difficulty %g, reinforcement after the cold start (rl1) leaves %.1f %% wrong, and fine-tuning on worked "+
 		"problems of the same families and difficulty for the same operations (rl1-sft) %.1f %%: %+.0f %% errors. The cold start left %.1f %%.\n",
-		harder.Difficulty, rl, sft, 100*(rl/sft-1), wrong["cold"])
+		harder.difficulty, rl, sft, 100*(rl/sft-1), wrong["cold"])
 }
 
 func cost(stages []*stage) string {
 	t := table{head: []string{"stage", "parameters", "tokens", "FLOPs", "core hours", "dollars", "of which lost, hours", "machine"}}
 	var hours, dollars float64
 	for _, s := range stages {
-		l, start := s.run.Ledger, s.run.Start
+		l, start := s.Ledger, s.Start
 		hours, dollars = hours+l.CoreHours, dollars+l.Dollars
-		t.rows = append(t.rows, []string{s.name, fmt.Sprintf("%.2f M", float64(start.Params)/1e6), fmt.Sprintf("%.1f M", float64(l.Tokens)/1e6),
+		t.rows = append(t.rows, []string{s.Name, fmt.Sprintf("%.2f M", float64(start.Params)/1e6), fmt.Sprintf("%.1f M", float64(l.Tokens)/1e6),
 			fmt.Sprintf("%.2g", l.FLOPs), fmt.Sprintf("%.2f", l.CoreHours), fmt.Sprintf("%.3f", l.Dollars), fmt.Sprintf("%.2f", l.LostSeconds/3600),
 			fmt.Sprintf("%s, %d cores", start.Machine, start.Cores)})
 	}

@@ -6,7 +6,8 @@
 // model made of it.
 //
 // A stage is a name and its run's directory. Of that the program reads the record, as sprat compare does, and every eval*.json: what
-// 'sprat eval --json' printed, one for each way of asking. Names that [papers] knows stand beside the paper's stage; a stage that
+// 'sprat eval --json' printed, one for each way of asking. With --keep it puts what it needs of that into a folder, and takes from there the
+// stages whose runs are on another machine or gone. Names that [papers] knows stand beside the paper's stage; a stage that
 // hasn't run yet is left out, and said so.
 package main
 
@@ -27,45 +28,72 @@ import (
 	"sprat/report"
 )
 
-// stage is one step of the pipeline.
+// stage is one step of the pipeline: what its page says is made of this.
 type stage struct {
-	name string
-	run  *report.Run
-	asks map[way]eval.Result
+	Name   string        `json:"name"`
+	Start  report.Start  `json:"start"`
+	Ledger report.Ledger `json:"ledger"`
+	RLs    []report.RL   `json:"rl,omitempty"`
+	Exams  []report.Exam `json:"exams,omitempty"`
+	Asked  []asked       `json:"asked"`
+}
+
+// asked is what sprat eval --json prints.
+type asked struct {
+	Form       string  `json:"form"`
+	Difficulty float64 `json:"difficulty"`
+	eval.Result
 }
 
 // way is how a model was asked.
 type way struct {
-	Form       string  `json:"form"`
-	Think      bool    `json:"think"`
-	Difficulty float64 `json:"difficulty"`
+	form       string
+	think      bool
+	difficulty float64
+}
+
+func (a asked) way() way { return way{a.Form, a.Think, a.Difficulty} }
+
+// ask is what a stage was asked in a way.
+func (s *stage) ask(w way) (eval.Result, bool) {
+	for _, a := range s.Asked {
+		if a.way() == w {
+			return a.Result, true
+		}
+	}
+	return eval.Result{}, false
 }
 
 func (w way) String() string {
 	s := "thinking"
 	switch {
-	case w.Form == "zero":
+	case w.form == "zero":
 		s = "in R1-Zero's template"
-	case !w.Think:
+	case !w.think:
 		s = "without thinking"
 	}
-	if w.Difficulty != 1 {
-		s += fmt.Sprintf(", difficulty %g", w.Difficulty)
+	if w.difficulty != 1 {
+		s += fmt.Sprintf(", difficulty %g", w.difficulty)
 	}
 	return s
 }
 
 func main() {
-	out := flag.String("out", "", "the file to write; none is standard output")
-	card := flag.String("card", "", "a model's README.md, to put the table of the last stage into")
+	var o output
+	flag.StringVar(&o.document, "out", "", "the file to write; none is standard output")
+	flag.StringVar(&o.card, "card", "", "a model's README.md, to put the table of the last stage into")
+	flag.StringVar(&o.keep, "keep", "", "a folder for what the document is made of")
 	flag.Parse()
-	if err := write(*out, *card, flag.Args(), os.Stdout); err != nil {
+	if err := write(o, flag.Args(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "r1report:", err)
 		os.Exit(1)
 	}
 }
 
-func write(out, card string, args []string, stdout io.Writer) error {
+// output is where things go; "" is nowhere, but for the document.
+type output struct{ document, card, keep string }
+
+func write(o output, args []string, stdout io.Writer) error {
 	var stages []*stage
 	var missing []string
 	for _, arg := range args {
@@ -73,30 +101,61 @@ func write(out, card string, args []string, stdout io.Writer) error {
 		if !ok || name == "" || dir == "" {
 			return fmt.Errorf("%q is no stage: want its name and directory, as in zero=out/r1/zero", arg)
 		}
-		if _, err := os.Stat(filepath.Join(dir, report.MetricsFile)); errors.Is(err, fs.ErrNotExist) {
-			missing = append(missing, name)
-			continue
-		}
-		s, err := read(name, dir)
+		s, err := find(name, dir, o.keep)
 		if err != nil {
 			return err
+		}
+		if s == nil {
+			missing = append(missing, name)
+			continue
 		}
 		stages = append(stages, s)
 	}
 	if len(stages) == 0 {
 		return errors.New("no stage has run: give name=directory for each")
 	}
-	if card != "" {
-		if err := fill(card, stages); err != nil {
+	if o.card != "" {
+		if err := fill(o.card, stages); err != nil {
 			return err
 		}
 	}
 	text := document(stages, missing)
-	if out == "" {
+	if o.document == "" {
 		_, err := io.WriteString(stdout, text)
 		return err
 	}
-	return atomicfile.Write(out, []byte(text))
+	return atomicfile.Write(o.document, []byte(text))
+}
+
+// find reads a stage from its run and keeps it, or takes what was kept of it; nil where there is neither.
+func find(name, dir, keep string) (*stage, error) {
+	kept := filepath.Join(keep, name+".json")
+	if _, err := os.Stat(filepath.Join(dir, report.MetricsFile)); errors.Is(err, fs.ErrNotExist) {
+		if keep == "" {
+			return nil, nil
+		}
+		text, err := os.ReadFile(kept)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+		s := new(stage)
+		if err == nil {
+			err = json.Unmarshal(text, s)
+		}
+		if err != nil || s.Name != name {
+			return nil, fmt.Errorf("%s isn't what was kept of stage %s (%v): restore it, or run the stage", kept, name, err)
+		}
+		return s, nil
+	}
+	s, err := read(name, dir)
+	if err != nil || keep == "" {
+		return s, err
+	}
+	text, err := json.MarshalIndent(s, "", "\t")
+	if err != nil {
+		return nil, err
+	}
+	return s, atomicfile.Write(kept, append(text, '\n'))
 }
 
 // The table in a card stands between these.
@@ -114,8 +173,8 @@ func fill(path string, stages []*stage) error {
 		return fmt.Errorf("%s has no place for the table: want a line %q and after it one %q", path, strings.TrimSpace(cardFrom), cardTo)
 	}
 	for _, s := range slices.Backward(stages) {
-		thinking, ok1 := s.asks[way{"chat", true, 1}]
-		plain, ok2 := s.asks[way{"chat", false, 1}]
+		thinking, ok1 := s.ask(way{"chat", true, 1})
+		plain, ok2 := s.ask(way{"chat", false, 1})
 		if ok1 && ok2 {
 			return atomicfile.Write(path, []byte(before+cardFrom+right(thinking, plain)+cardTo+after))
 		}
@@ -128,7 +187,7 @@ func read(name, dir string) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{name: name, run: run, asks: map[way]eval.Result{}}
+	s := &stage{Name: name, Start: run.Start, Ledger: run.Ledger, RLs: run.RLs, Exams: run.Exams}
 	files, err := filepath.Glob(filepath.Join(dir, "eval*.json"))
 	if err != nil {
 		return nil, err
@@ -138,15 +197,14 @@ func read(name, dir string) (*stage, error) {
 		if err != nil {
 			return nil, err
 		}
-		var w way
-		var r eval.Result
-		if err := errors.Join(json.Unmarshal(text, &w), json.Unmarshal(text, &r)); err != nil || len(r.Families) == 0 {
+		var a asked
+		if err := json.Unmarshal(text, &a); err != nil || len(a.Families) == 0 {
 			return nil, fmt.Errorf("%s isn't what sprat eval --json prints: make it anew", file)
 		}
-		if _, twice := s.asks[w]; twice {
-			return nil, fmt.Errorf("%s: stage %s was asked %s twice: keep one of the files", file, name, w)
+		if _, twice := s.ask(a.way()); twice {
+			return nil, fmt.Errorf("%s: stage %s was asked %s twice: keep one of the files", file, name, a.way())
 		}
-		s.asks[w] = r
+		s.Asked = append(s.Asked, a)
 	}
 	return s, nil
 }

@@ -47,7 +47,7 @@ func ran(t *testing.T, asks map[string]any) string {
 }
 
 // asked is what sprat eval --json prints.
-func asked(form string, think bool, difficulty, pass float64) any {
+func answers(form string, think bool, difficulty, pass float64) any {
 	type evaluated struct {
 		Model      string  `json:"model"`
 		Form       string  `json:"form"`
@@ -62,14 +62,15 @@ func asked(form string, think bool, difficulty, pass float64) any {
 }
 
 func TestReport(t *testing.T) {
-	zero := ran(t, map[string]any{"eval-zero.json": asked("zero", true, 1, 0.4)})
-	rl2 := ran(t, map[string]any{"eval-think.json": asked("chat", true, 1, 0.8), "eval-plain.json": asked("chat", false, 1, 0.5),
-		"eval-hard.json": asked("chat", true, 1.5, 0.6), "other.json": "not read"})
-	var b bytes.Buffer
-	rl1 := ran(t, map[string]any{"eval-hard.json": asked("chat", true, 1.5, 0.8)})
-	sft := ran(t, map[string]any{"eval-hard.json": asked("chat", true, 1.5, 0.4)})
+	zero := ran(t, map[string]any{"eval-zero.json": answers("zero", true, 1, 0.4)})
+	rl2 := ran(t, map[string]any{"eval-think.json": answers("chat", true, 1, 0.8), "eval-plain.json": answers("chat", false, 1, 0.5),
+		"eval-hard.json": answers("chat", true, 1.5, 0.6), "other.json": "not read"})
+	kept := t.TempDir()
+	var b, again bytes.Buffer
+	rl1 := ran(t, map[string]any{"eval-hard.json": answers("chat", true, 1.5, 0.8)})
+	sft := ran(t, map[string]any{"eval-hard.json": answers("chat", true, 1.5, 0.4)})
 	stages := []string{"zero=" + zero, "rl2=" + rl2, "rl1=" + rl1, "rl1-sft=" + sft, "distill=" + filepath.Join(zero, "none")}
-	if err := write("", "", stages, &b); err != nil {
+	if err := write(output{keep: kept}, stages, &b); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -90,17 +91,31 @@ func TestReport(t *testing.T) {
 			t.Errorf("the report has no %q:\n%s", want, b.String())
 		}
 	}
+	for _, dir := range []string{zero, rl2, rl1, sft} {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := write(output{keep: kept}, stages, &again); err != nil || again.String() != b.String() {
+		t.Errorf("of what was kept, %v:\n%s", err, again.String())
+	}
+	if err := os.WriteFile(filepath.Join(kept, "distill.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(output{keep: kept}, stages, &again); err == nil || !strings.Contains(err.Error(), "distill.json") {
+		t.Errorf("what was not kept: %v", err)
+	}
 }
 
 func TestCard(t *testing.T) {
-	asks := map[string]any{"eval-think.json": asked("chat", true, 1, 0.8), "eval-plain.json": asked("chat", false, 1, 0.5)}
+	asks := map[string]any{"eval-think.json": answers("chat", true, 1, 0.8), "eval-plain.json": answers("chat", false, 1, 0.5)}
 	stages := []string{"rl2=" + ran(t, asks), "other=" + ran(t, nil)}
 	card := filepath.Join(t.TempDir(), "README.md")
 	if err := os.WriteFile(card, []byte("before\n"+cardFrom+"old\n"+cardTo+"\nafter\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // and again over what it wrote
-		if err := write("", card, stages, &bytes.Buffer{}); err != nil {
+		if err := write(output{card: card}, stages, &bytes.Buffer{}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := os.ReadFile(card)
@@ -110,13 +125,13 @@ func TestCard(t *testing.T) {
 			t.Fatalf("%q, %v, want %q", got, err, want)
 		}
 	}
-	if err := write("", card, stages[1:], &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "without thinking") {
+	if err := write(output{card: card}, stages[1:], &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "without thinking") {
 		t.Errorf("a stage that was asked nothing: %v", err)
 	}
 	if err := os.WriteFile(card, []byte("no marks"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := write("", card, stages, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "no place") {
+	if err := write(output{card: card}, stages, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "no place") {
 		t.Errorf("a card without a place: %v", err)
 	}
 }
@@ -132,9 +147,9 @@ func TestRefuses(t *testing.T) {
 		{[]string{"zero=" + filepath.Join(good, "none")}, "no stage has run"},
 		{[]string{"zero=" + ran(t, map[string]any{"eval.json": []int{1}})}, "isn't what"},
 		{[]string{"zero=" + ran(t, map[string]any{"eval.json": map[string]any{"form": "chat"}})}, "isn't what"},
-		{[]string{"zero=" + ran(t, map[string]any{"eval1.json": asked("chat", true, 1, 1), "eval2.json": asked("chat", true, 1, 0)})}, "twice"},
+		{[]string{"zero=" + ran(t, map[string]any{"eval1.json": answers("chat", true, 1, 1), "eval2.json": answers("chat", true, 1, 0)})}, "twice"},
 	} {
-		if err := write("", "", c.args, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+		if err := write(output{}, c.args, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v: %v, want %q", c.args, err, c.want)
 		}
 	}
