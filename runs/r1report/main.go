@@ -2,8 +2,7 @@
 //
 //	go run ./runs/r1report --out docs/R1.md base=out/nano zero=out/r1/zero cold=out/r1/cold …
 //
-// With --card it also puts the table of its last stage that was asked with and without thinking, between two marks, into the card of the
-// model made of it.
+// With --card it also puts a stage's table, with and without thinking, between two marks into the card of the model made of it.
 //
 // A stage is a name and its run's directory. Of that the program reads the record, as sprat compare does, and every eval*.json: what
 // 'sprat eval --json' printed, one for each way of asking. With --keep it puts what it needs of that into a folder, and takes from there the
@@ -20,7 +19,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"sprat/atomicfile"
@@ -81,7 +79,7 @@ func (w way) String() string {
 func main() {
 	var o output
 	flag.StringVar(&o.document, "out", "", "the file to write; none is standard output")
-	flag.StringVar(&o.card, "card", "", "a model's README.md, to put the table of the last stage into")
+	flag.StringVar(&o.card, "card", "", "STAGE=FILE: the README.md of a model that the stage made, to put a table into")
 	flag.StringVar(&o.keep, "keep", "", "a folder for what the document is made of")
 	flag.Parse()
 	if err := write(o, flag.Args(), os.Stdout); err != nil {
@@ -127,27 +125,19 @@ func write(o output, args []string, stdout io.Writer) error {
 	return atomicfile.Write(o.document, []byte(text))
 }
 
-// find reads a stage from its run and keeps it, or takes what was kept of it; nil where there is neither.
+// find reads a stage from its run, if that came to its end, and keeps it, or takes what was kept of it; nil where there is neither.
 func find(name, dir, keep string) (*stage, error) {
-	kept := filepath.Join(keep, name+".json")
 	if _, err := os.Stat(filepath.Join(dir, report.MetricsFile)); errors.Is(err, fs.ErrNotExist) {
-		if keep == "" {
-			return nil, nil
-		}
-		text, err := os.ReadFile(kept)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-		s := new(stage)
-		if err == nil {
-			err = json.Unmarshal(text, s)
-		}
-		if err != nil || s.Name != name {
-			return nil, fmt.Errorf("%s isn't what was kept of stage %s (%v): restore it, or run the stage", kept, name, err)
-		}
-		return s, nil
+		return keptOf(name, keep)
 	}
-	s, err := read(name, dir)
+	run, err := report.Read(dir)
+	if err != nil {
+		return nil, err
+	}
+	if run.End == nil || run.End.Why != report.Done {
+		return keptOf(name, keep)
+	}
+	s, err := read(name, dir, run)
 	if err != nil || keep == "" {
 		return s, err
 	}
@@ -155,14 +145,38 @@ func find(name, dir, keep string) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, atomicfile.Write(kept, append(text, '\n'))
+	return s, atomicfile.Write(filepath.Join(keep, name+".json"), append(text, '\n'))
+}
+
+// keptOf is a stage as it was kept, or nil.
+func keptOf(name, keep string) (*stage, error) {
+	if keep == "" {
+		return nil, nil
+	}
+	path := filepath.Join(keep, name+".json")
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	s := new(stage)
+	if err == nil {
+		err = json.Unmarshal(text, s)
+	}
+	if err != nil || s.Name != name {
+		return nil, fmt.Errorf("%s isn't what was kept of stage %s (%v): restore it, or run the stage", path, name, err)
+	}
+	return s, nil
 }
 
 // The table in a card stands between these.
 const cardFrom, cardTo = "<!-- make report -->\n", "<!-- end -->"
 
-// fill puts what the last stage gets right into a model's card.
-func fill(path string, stages []*stage) error {
+// fill puts what a stage gets right into a model's card.
+func fill(card string, stages []*stage) error {
+	name, path, ok := strings.Cut(card, "=")
+	if !ok {
+		return fmt.Errorf("--card %s: want STAGE=FILE, as in rl2=models/nano/README.md", card)
+	}
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -172,21 +186,17 @@ func fill(path string, stages []*stage) error {
 	if !ok1 || !ok2 {
 		return fmt.Errorf("%s has no place for the table: want a line %q and after it one %q", path, strings.TrimSpace(cardFrom), cardTo)
 	}
-	for _, s := range slices.Backward(stages) {
+	for _, s := range stages {
 		thinking, ok1 := s.ask(way{"chat", true, 1})
 		plain, ok2 := s.ask(way{"chat", false, 1})
-		if ok1 && ok2 {
+		if s.Name == name && ok1 && ok2 {
 			return atomicfile.Write(path, []byte(before+cardFrom+right(thinking, plain)+cardTo+after))
 		}
 	}
-	return errors.New("no stage was asked with and without thinking")
+	return fmt.Errorf("no stage %s was asked with and without thinking", name)
 }
 
-func read(name, dir string) (*stage, error) {
-	run, err := report.Read(dir)
-	if err != nil {
-		return nil, err
-	}
+func read(name, dir string, run *report.Run) (*stage, error) {
 	s := &stage{Name: name, Start: run.Start, Ledger: run.Ledger, RLs: run.RLs, Exams: run.Exams}
 	files, err := filepath.Glob(filepath.Join(dir, "eval*.json"))
 	if err != nil {

@@ -29,6 +29,7 @@ func ran(t *testing.T, asks map[string]any) string {
 		w.Step(report.Step{Step: 1, Tokens: 5e6, Seconds: 3600}), w.RL(report.RL{Step: 1, Accuracy: 0.25, Length: 40, Entropy: 1}),
 		exam(1, "add", 0.25, 30), exam(1, "lists", 0.75, 40), exam(1, "add, no thought", 0.125, 0), exam(2, "add", 0.875, 50),
 		w.Step(report.Step{Step: 2, Tokens: 1e7, Seconds: 7200}), w.RL(report.RL{Step: 2, Accuracy: 0.75, Length: 90, Entropy: 0.5, KL: 0.002}),
+		w.End(report.End{Step: 2, Tokens: 1e7, Seconds: 7200, Why: report.Done}),
 	} {
 		if err != nil {
 			t.Fatal(err)
@@ -91,6 +92,13 @@ func TestReport(t *testing.T) {
 			t.Errorf("the report has no %q:\n%s", want, b.String())
 		}
 	}
+	if err := os.WriteFile(filepath.Join(zero, report.MetricsFile), []byte(`{"kind":"start","name":"r"}`+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(output{keep: kept}, stages, &again); err != nil || again.String() != b.String() { // it was begun anew
+		t.Errorf("with a run under way, %v:\n%s", err, again.String())
+	}
+	again.Reset()
 	for _, dir := range []string{zero, rl2, rl1, sft} {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
@@ -110,15 +118,16 @@ func TestReport(t *testing.T) {
 func TestCard(t *testing.T) {
 	asks := map[string]any{"eval-think.json": answers("chat", true, 1, 0.8), "eval-plain.json": answers("chat", false, 1, 0.5)}
 	stages := []string{"rl2=" + ran(t, asks), "other=" + ran(t, nil)}
-	card := filepath.Join(t.TempDir(), "README.md")
-	if err := os.WriteFile(card, []byte("before\n"+cardFrom+"old\n"+cardTo+"\nafter\n"), 0o600); err != nil {
+	file := filepath.Join(t.TempDir(), "README.md")
+	card := "rl2=" + file
+	if err := os.WriteFile(file, []byte("before\n"+cardFrom+"old\n"+cardTo+"\nafter\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 { // and again over what it wrote
 		if err := write(output{card: card}, stages, &bytes.Buffer{}); err != nil {
 			t.Fatal(err)
 		}
-		got, err := os.ReadFile(card)
+		got, err := os.ReadFile(file)
 		want := "before\n" + cardFrom + "| family | thinking | tokens of thought | at once |\n|---|--:|--:|--:|\n| add | 80.0 ± 2.0 | 33 | 50.0 ± 2.0 |\n" +
 			"| story | 40.0 ± 3.0 | 66 | 25.0 ± 3.0 |\n| mean, without stretch | 60.0 ± 1.0 | 50 | 37.5 ± 1.0 |\n" + cardTo + "\nafter\n"
 		if err != nil || string(got) != want {
@@ -128,7 +137,10 @@ func TestCard(t *testing.T) {
 	if err := write(output{card: card}, stages[1:], &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "without thinking") {
 		t.Errorf("a stage that was asked nothing: %v", err)
 	}
-	if err := os.WriteFile(card, []byte("no marks"), 0o600); err != nil {
+	if err := write(output{card: file}, stages, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "STAGE=FILE") {
+		t.Errorf("a card of no stage: %v", err)
+	}
+	if err := os.WriteFile(file, []byte("no marks"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := write(output{card: card}, stages, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "no place") {
