@@ -8,7 +8,7 @@
 #   bash runs/r1.sh            # all of it; what was cut off goes on, what is done is not done again
 #   bash runs/r1.sh cold rl1   # these stages alone
 #
-# Some three hours of two cores. It needs runs/nano.toml's text (see there). What it makes lies in out/.
+# Hours of two cores: docs/R1.md has what each stage took. It needs runs/nano.toml's text (see there). What it makes lies in out/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p out/r1

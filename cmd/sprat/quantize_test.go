@@ -15,7 +15,9 @@ func TestQuantize(t *testing.T) {
 	out := filepath.Join(base, "q")
 	var r quantize.Report
 	decode(t, must(t, "", "quantize", "nano", out, "--bits", "4", "--json"), &r)
-	if r.Figures == nil || !(r.Figures.Weights.KL > 0 && r.Figures.Run.KL < 0.05) || r.BitsPerWeight < 4.5 || r.BitsPerWeight > 7 {
+	// The bounds, here and below, are a fifth over what nano's weights give, 0.0255 and 0.033; what 4 bits may cost in a layer,
+	// whatever the model, is quant's TestErrorOnRealWeights.
+	if r.Figures == nil || !(r.Figures.Weights.KL > 0 && r.Figures.Run.KL < 0.03) || r.BitsPerWeight < 4.5 || r.BitsPerWeight > 7 {
 		t.Errorf("%+v, %+v", r, r.Figures)
 	}
 	var i inspection
@@ -31,7 +33,7 @@ func TestQuantize(t *testing.T) {
 		differ += math.Pow(float64(l-after.Logits[i]), 2)
 		size += float64(l * l)
 	}
-	if differ == 0 || differ > 0.05*size {
+	if differ == 0 || differ > 0.04*size {
 		t.Errorf("the logits' squared difference is %g of %g", differ, size)
 	}
 	if text := must(t, "", "generate", "--model", out, "--prompt", "Once", "--max-tokens", "5"); !strings.HasPrefix(text, "Once") {

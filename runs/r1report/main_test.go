@@ -47,7 +47,7 @@ func ran(t *testing.T, asks map[string]any) string {
 	return dir
 }
 
-// asked is what sprat eval --json prints.
+// answers is what sprat eval --json prints.
 func answers(form string, think bool, difficulty, pass float64) any {
 	type evaluated struct {
 		Model      string  `json:"model"`
