@@ -3,6 +3,7 @@
 package grpo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -63,15 +64,28 @@ func TestKilledAnywhere(t *testing.T) {
 		cmd.Env, cmd.Stderr = append(os.Environ(), "SPRAT_TEST_RL="+file), said
 		return cmd, said
 	}
+	record := filepath.Join(c.Out, "metrics.jsonl")
+	lines := func() int {
+		b, _ := os.ReadFile(record)
+		return bytes.Count(b, []byte("\n"))
+	}
 	for range kills {
 		cmd, said := trainer()
+		// It is killed up to eight records further, which are fewer than the twelve steps there are for each kill, however fast the
+		// machine; and a little later, in the middle of something.
+		until := lines() + rng.IntN(9)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(100+rng.IntN(900)) * time.Millisecond)
+		exited := make(chan error, 1)
+		go func() { exited <- cmd.Wait() }()
+		for lines() < until && len(exited) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Duration(rng.IntN(50)) * time.Millisecond)
 		cmd.Process.Kill()
 		var exit *exec.ExitError
-		if err := cmd.Wait(); errors.As(err, &exit) && !exit.Exited() {
+		if err := <-exited; errors.As(err, &exit) && !exit.Exited() {
 			landed++
 		} else if err != nil {
 			t.Fatalf("seed %d: %v: %s", seed, err, said)
