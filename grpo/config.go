@@ -73,6 +73,7 @@ type Exam struct {
 type Train struct {
 	LR          float64 `toml:"lr"`
 	Warmup      int     `toml:"warmup"` // steps until lr is reached
+	Decay       int     `toml:"decay"`  // steps at the end in which it falls to 0
 	Precision   string  `toml:"precision"`
 	Optimizer   string  `toml:"optimizer"`
 	WeightDecay float64 `toml:"weight_decay"`
@@ -209,7 +210,8 @@ func (x *Exam) check() error {
 
 func (t *Train) check() error {
 	err := checkNumbers(
-		number{"train.lr", t.LR, 0}, number{"train.warmup", float64(t.Warmup), 0}, number{"train.weight_decay", t.WeightDecay, 0},
+		number{"train.lr", t.LR, 0}, number{"train.warmup", float64(t.Warmup), 0}, number{"train.decay", float64(t.Decay), 0},
+		number{"train.weight_decay", t.WeightDecay, 0},
 		number{"train.clip", t.Clip, 0}, number{"train.bias_speed", t.BiasSpeed, 0}, number{"train.pass", float64(t.Pass), 16},
 		number{"train.threads", float64(t.Threads), 0}, number{"train.save_every", float64(t.SaveEvery), 1},
 	)

@@ -176,14 +176,16 @@ func (r *run) update(groups []group, l *learned) error {
 		return fmt.Errorf("step %d: the gradient is not finite (loss %g): go on from the last checkpoint with --resume and a lower train.lr", r.at.Step+1, l.Loss)
 	}
 	l.norm = max(l.norm, norm)
-	r.opt.Move(r.rate(), r.c.Train.Clip, norm)
+	r.opt.Move(r.c.rate(r.at.Step), r.c.Train.Clip, norm)
 	l.maxVio = max(l.maxVio, r.model.UpdateBiases(r.c.Train.BiasSpeed).MaxVio)
 	return nil
 }
 
-// rate is the learning rate of the step under way.
-func (r *run) rate() float64 {
-	return r.c.Train.LR * min(1, float64(r.at.Step+1)/float64(max(1, r.c.Train.Warmup)))
+// rate is the learning rate of a step, from 0: it rises, stays and falls.
+func (c *Config) rate(step int) float64 {
+	rise := float64(step+1) / float64(max(1, c.Train.Warmup))
+	fall := float64(c.RL.Steps-step) / float64(max(1, c.Train.Decay))
+	return c.Train.LR * min(1, rise, fall)
 }
 
 // weigh is the objective over a pass: see model.Objective.Weigh. What the model minimizes is by −log p, so slopes change their sign.

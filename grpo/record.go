@@ -53,7 +53,7 @@ func (r *run) show(all []group, l learned, rollout, learning time.Duration) erro
 	line.RolloutTokensPerSecond = tokens / rollout.Seconds()
 	speed := float64(l.tokens) / max(learning.Seconds(), 1e-9)
 	step := report.Step{
-		Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.seconds(), Loss: l.Loss, LR: r.rate(), GradNorm: l.norm, MaxVio: l.maxVio,
+		Step: r.at.Step, Tokens: r.at.Tokens, Seconds: r.seconds(), Loss: l.Loss, LR: r.c.rate(r.at.Step - 1), GradNorm: l.norm, MaxVio: l.maxVio,
 		Batch: int(samples), TokensPerSecond: speed, PeakShare: speed * r.flops / r.peak, Skipped: l.tokens == 0,
 	}
 	if err := errors.Join(r.record.Step(step), r.record.RL(line)); err != nil {

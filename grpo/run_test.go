@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -190,7 +191,7 @@ func TestOptionsDiffer(t *testing.T) {
 	for _, set := range []string{"seed=1", "rl.spread=true", "rl.mean=token", "rl.mean=limit", "rl.updates=2", "rl.updates=2 rl.ratio=sequence",
 		"rl.updates=2 rl.clip_high=0.001", "rl.updates=2 rl.off_policy=1e-9", "rl.updates=2 rl.unbiased_kl=true", "rl.kl=0.5",
 		"rl.overlong=drop", "rl.overlong=soft", "rl.format=0.5", "rl.pass=[1.0, 1.0]", "seed=2", "train.lr=1e-3",
-		"train.clip=0.01", "train.bias_speed=0.1"} {
+		"train.warmup=3", "train.decay=2", "train.clip=0.01", "train.bias_speed=0.1"} {
 		sets := append([]string{"rl.spread=false", "rl.steps=2", "exam.every=0", "exam.problems=1", "rl.buffer=6", "rl.kl=0.1"}, strings.Fields(strings.ReplaceAll(set, ", ", ","))...)
 		c := tiny(t, from, sets...)
 		if err := Run(context.Background(), c, Options{}, io.Discard); err != nil {
@@ -201,6 +202,21 @@ func TestOptionsDiffer(t *testing.T) {
 			t.Errorf("%s and %s give the same weights", set, other)
 		}
 		seen[w] = set
+	}
+}
+
+// TestRate: the learning rate rises to train.lr, stays, and falls, never to nothing before the end.
+func TestRate(t *testing.T) {
+	c := defaults()
+	c.RL.Steps, c.Train = 10, Train{LR: 1, Warmup: 4, Decay: 5}
+	for step, want := range []float64{0.25, 0.5, 0.75, 1, 1, 1, 0.8, 0.6, 0.4, 0.2} {
+		if got := c.rate(step); math.Abs(got-want) > 1e-12 {
+			t.Errorf("step %d: %g, want %g", step, got, want)
+		}
+	}
+	c.Train.Warmup, c.Train.Decay = 0, 0
+	if c.rate(0) != 1 || c.rate(9) != 1 {
+		t.Errorf("without either, %g and %g", c.rate(0), c.rate(9))
 	}
 }
 

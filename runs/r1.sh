@@ -3,7 +3,7 @@
 #
 #   base -> R1-Zero (twice, and once with a reward for form alone)
 #   base -> cold start -> RL -> rejection sampling + fine-tuning of the base -> RL -> a dense model of half the size
-#   cold start -> fine-tuning continued, for as many operations as the first RL took
+#   cold start -> fine-tuning continued, and fine-tuning on worked solutions of RL's problems, for as many operations as the first RL took
 #
 #   bash runs/r1.sh            # all of it; what was cut off goes on, what is done is not done again
 #   bash runs/r1.sh cold rl1   # these stages alone
@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 mkdir -p out/r1
 go build -o out/sprat ./cmd/sprat
 stages=("$@")
-[ $# -gt 0 ] || stages=(base zero zero-2 form-only cold rl1 rl1-sft sft rl2 distill)
+[ $# -gt 0 ] || stages=(base zero zero-2 form-only cold rl1 rl1-sft rl1-worked sft rl2 distill)
 
 finished() { # a run that came to its end
 	[ -f "$1/metrics.jsonl" ] && tail -n 1 "$1/metrics.jsonl" | grep -q '"why":"done"'
@@ -58,20 +58,20 @@ for stage in "${stages[@]}"; do
 		;;
 	cold) run out/r1/cold sft runs/r1/cold.toml; exam out/r1/cold; ask out/r1/cold harder --task shipped --difficulty 1.5 ;;
 	rl1) run out/r1/rl1 rl runs/r1/rl1.toml; exam out/r1/rl1; ask out/r1/rl1 harder --task shipped --difficulty 1.5 ;;
-	rl1-sft)
+	rl1-sft | rl1-worked)
 		# For as many operations: a token that RL learned took three passes forward, one that it drew a third of that; a step of
 		# fine-tuning learns 16 x 512.
 		record=out/r1/rl1/metrics.jsonl
 		learned=$(grep '"kind":"step"' $record | tail -n 1 | sed 's/.*"tokens":\([0-9]*\).*/\1/')
 		drawn=$(sed -n 's/.*"rollout_tokens_per_second":\([0-9.]*\),"rollout_seconds":\([0-9.]*\).*/\1 \2/p' $record | awk '{ n += $1 * $2 } END { printf "%d", n }')
-		run out/r1/rl1-sft sft runs/r1/rl1-sft.toml --set "train.steps=$(( (learned + drawn / 3) / 8192 ))"
-		exam out/r1/rl1-sft
-		ask out/r1/rl1-sft harder --task shipped --difficulty 1.5
+		run out/r1/$stage sft runs/r1/$stage.toml --set "train.steps=$(( (learned + drawn / 3) / 8192 ))"
+		exam out/r1/$stage
+		ask out/r1/$stage harder --task shipped --difficulty 1.5
 		;;
 	sft) run out/r1/sft distill runs/r1/sft.toml; exam out/r1/sft ;;
 	rl2) run out/r1/rl2 rl runs/r1/rl2.toml; exam out/r1/rl2 ;;
 	distill) run out/r1/distill distill runs/r1/distill.toml; exam out/r1/distill ;;
-	*) echo "there is no stage $stage: base zero zero-2 form-only cold rl1 rl1-sft sft rl2 distill" >&2; exit 2 ;;
+	*) echo "there is no stage $stage: base zero zero-2 form-only cold rl1 rl1-sft rl1-worked sft rl2 distill" >&2; exit 2 ;;
 	esac
 done
 make report

@@ -242,14 +242,22 @@ func against(stages []*stage) string {
 			wrong[s.Name] = 100 * (1 - overall(r).Pass)
 		}
 	}
-	rl, ok1 := wrong["rl1"]
-	sft, ok2 := wrong["rl1-sft"]
-	if !ok1 || !ok2 || sft == 0 {
+	t := table{head: []string{"", "stage", "wrong, %", "errors that rl1 has more"}}
+	for _, row := range [][2]string{
+		{"the cold start", "cold"},
+		{"reinforcement", "rl1"},
+		{"the cold start's fine-tuning continued", "rl1-sft"},
+		{"fine-tuning on worked solutions of the problems that rl1 only had answers to", "rl1-worked"},
+	} {
+		w, ok := wrong[row[1]]
+		if rl, has := wrong["rl1"]; ok && has && w > 0 {
+			t.rows = append(t.rows, []string{row[0], row[1], fmt.Sprintf("%.1f", w), fmt.Sprintf("%+.0f %%", 100*(rl/w-1))})
+		}
+	}
+	if t.rows == nil {
 		return ""
 	}
-	return fmt.Sprintf("\n## Reinforcement against fine-tuning\n\nAt difficulty %g, reinforcement after the cold start (rl1) leaves %.1f %% wrong, and fine-tuning on worked "+
-		"problems of the same families and difficulty for the same operations (rl1-sft) %.1f %%: %+.0f %% errors. The cold start left %.1f %%.\n",
-		harder.difficulty, rl, sft, 100*(rl/sft-1), wrong["cold"])
+	return fmt.Sprintf("\n## Reinforcement against fine-tuning\n\nHeld out at difficulty %g. Fine-tuning had as many operations as rl1.\n\n%s", harder.difficulty, t)
 }
 
 func cost(stages []*stage) string {
