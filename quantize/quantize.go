@@ -287,7 +287,7 @@ func (j *job) stored(e entry) ([]byte, error) {
 // companions are the files of a model that go with it whatever its weights are like.
 var companions = []string{
 	"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "tokenizer.model",
-	"chat_template.jinja", "chat_template.json", "generation_config.json", "LICENSE", "LICENSE.txt", "LICENSE.md",
+	"chat_template.jinja", "chat_template.json", "generation_config.json", "sprat.json", "LICENSE", "LICENSE.txt", "LICENSE.md",
 }
 
 // maxCompanion bounds such a file, in bytes.

@@ -60,7 +60,7 @@ func madeOf(t *testing.T, dtype safetensors.DType, text string) (dir string) {
 	if err := safetensors.WriteDir(dir, tensors, 1<<30); err != nil {
 		t.Fatal(err)
 	}
-	for name, data := range map[string]string{"config.json": text, "README.md": "# tiny\n", "tokenizer.json": "{}", "notes.txt": "not to be copied"} {
+	for name, data := range map[string]string{"config.json": text, "README.md": "# tiny\n", "tokenizer.json": "{}", "sprat.json": "{}", "notes.txt": "not to be copied"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(data), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -199,7 +199,7 @@ func wantBits(name string, bits int) int {
 
 func checkFiles(t *testing.T, out string) {
 	t.Helper()
-	for name, part := range map[string]string{"README.md": "# tiny\n\n## Quantised", "tokenizer.json": "{}", "config.json": `"pack-quantized"`} {
+	for name, part := range map[string]string{"README.md": "# tiny\n\n## Quantised", "tokenizer.json": "{}", "sprat.json": "{}", "config.json": `"pack-quantized"`} {
 		text, err := os.ReadFile(filepath.Join(out, name))
 		if err != nil || !strings.Contains(string(text), part) || strings.Contains(string(text), "auto_map") {
 			t.Errorf("%s is %s, %v", name, text, err)

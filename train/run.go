@@ -246,8 +246,11 @@ func (r *run) finish(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("%w: step %d of the run is kept, and the model as it stands is in %s; go on with --resume", report.ErrInterrupted, r.at.Step, r.c.Out)
 	}
-	fmt.Fprintf(r.w, "wrote %s after %s; try: sprat generate --model %s --prompt \"Once upon a time\"\n",
-		r.c.Out, (time.Duration(r.seconds()) * time.Second), r.c.Out)
+	try := fmt.Sprintf("sprat generate --model %s --prompt \"Once upon a time\"", r.c.Out)
+	if r.template != "" {
+		try = "sprat chat --model " + r.c.Out
+	}
+	fmt.Fprintf(r.w, "wrote %s after %s; try: %s\n", r.c.Out, (time.Duration(r.seconds()) * time.Second), try)
 	return nil
 }
 
