@@ -34,9 +34,10 @@ ask() { # DIR NAME OPTIONS…: an evaluation, unless it is there
 	mv "$dir/eval-$name.json.part" "$dir/eval-$name.json"
 }
 
-exam() { # DIR: as it ships, with and without a thought
+exam() { # DIR: as it ships, with and without a thought, and a step beyond
 	ask "$1" thinking --task all
 	ask "$1" plain --task all --no-think
+	ask "$1" harder --task shipped --difficulty 1.5
 }
 
 zero=equation,sequence,story
@@ -56,17 +57,16 @@ for stage in "${stages[@]}"; do
 		run out/r1/form-only rl runs/r1/zero.toml --set rl.accuracy=0
 		ask out/r1/form-only zero --task $zero --form zero
 		;;
-	cold) run out/r1/cold sft runs/r1/cold.toml; exam out/r1/cold; ask out/r1/cold harder --task shipped --difficulty 1.5 ;;
-	rl1) run out/r1/rl1 rl runs/r1/rl1.toml; exam out/r1/rl1; ask out/r1/rl1 harder --task shipped --difficulty 1.5 ;;
+	cold) run out/r1/cold sft runs/r1/cold.toml; exam out/r1/cold ;;
+	rl1) run out/r1/rl1 rl runs/r1/rl1.toml; exam out/r1/rl1 ;;
 	rl1-sft | rl1-worked)
-		# For as many operations: a token that RL learned took three passes forward, one that it drew a third of that; a step of
-		# fine-tuning learns 16 x 512.
+		# For as many operations. Learning a token takes three passes forward, and in RL a fourth, the reference's; drawing one takes one.
+		# A step of fine-tuning learns 16 x 512.
 		record=out/r1/rl1/metrics.jsonl
 		learned=$(grep '"kind":"step"' $record | tail -n 1 | sed 's/.*"tokens":\([0-9]*\).*/\1/')
 		drawn=$(sed -n 's/.*"rollout_tokens_per_second":\([0-9.]*\),"rollout_seconds":\([0-9.]*\).*/\1 \2/p' $record | awk '{ n += $1 * $2 } END { printf "%d", n }')
-		run out/r1/$stage sft runs/r1/$stage.toml --set "train.steps=$(( (learned + drawn / 3) / 8192 ))"
+		run out/r1/$stage sft runs/r1/$stage.toml --set "train.steps=$(( (4 * learned + drawn) / 3 / 8192 ))"
 		exam out/r1/$stage
-		ask out/r1/$stage harder --task shipped --difficulty 1.5
 		;;
 	sft) run out/r1/sft distill runs/r1/sft.toml; exam out/r1/sft ;;
 	rl2) run out/r1/rl2 rl runs/r1/rl2.toml; exam out/r1/rl2 ;;
