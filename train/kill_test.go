@@ -3,6 +3,7 @@
 package train
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,6 +98,12 @@ func weights(t *testing.T, out string) string {
 	return string(b)
 }
 
+// recorded is how many lines a run's record has so far.
+func recorded(c *Config) int {
+	b, _ := os.ReadFile(filepath.Join(c.Out, "metrics.jsonl"))
+	return bytes.Count(b, []byte("\n"))
+}
+
 // TestKilledAnywhere kills a run fifty times at random moments, and lets it go on each time: what comes out is what comes out of
 // a run that nobody disturbed, to the last bit.
 func TestKilledAnywhere(t *testing.T) {
@@ -104,7 +111,6 @@ func TestKilledAnywhere(t *testing.T) {
 	if os.Getenv("SPRAT_LONG") != "" {
 		kills = 50
 	}
-	// Long enough that it does not end before the last kill: a kill comes every 0.2 s on average, of which starting takes a part.
 	set := []string{fmt.Sprintf("train.steps=%d", 40*kills), "train.save_every=3"}
 	undisturbed := tinyRun(t, set...)
 	if cmd, said := trainer(t, undisturbed); cmd.Run() != nil {
@@ -116,13 +122,21 @@ func TestKilledAnywhere(t *testing.T) {
 	landed := 0
 	for range kills {
 		cmd, said := trainer(t, c)
+		// It is killed up to twenty steps further, of the forty that there are for each kill, however fast the machine; and a little later,
+		// in the middle of something.
+		until := recorded(c) + rng.IntN(21)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(rng.IntN(400)) * time.Millisecond)
+		exited := make(chan error, 1)
+		go func() { exited <- cmd.Wait() }()
+		for recorded(c) < until && len(exited) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Duration(rng.IntN(30)) * time.Millisecond)
 		cmd.Process.Kill()
 		var exit *exec.ExitError
-		if err := cmd.Wait(); errors.As(err, &exit) && !exit.Exited() {
+		if err := <-exited; errors.As(err, &exit) && !exit.Exited() {
 			landed++
 		} else if err != nil {
 			t.Fatalf("seed %d: %v: %s", seed, err, said)
@@ -149,7 +163,7 @@ func TestSignalsLeaveAGoodCheckpoint(t *testing.T) {
 		}
 		// The signal is for a run that has taken some steps: its record, read now and then, says when.
 		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-			if b, _ := os.ReadFile(filepath.Join(c.Out, "metrics.jsonl")); strings.Count(string(b), "\n") > 5 {
+			if recorded(c) > 5 {
 				break
 			}
 		}
