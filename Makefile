@@ -34,9 +34,9 @@ fuzz: ## fuzz every parser, some N=15000 executions each
 bench: ## the kernels against this machine's peak and bandwidth
 	go run ./cmd/sprat bench kernels
 
-R1 = base=out/nano $(foreach s,zero zero-2 form-only cold rl1 rl1-sft rl1-worked sft rl2 distill,$(s)=out/r1/$(s))
+R1 = base=out/nano $(foreach s,zero zero-2 form-only cold rl1 nano rl1-sft rl1-worked sft rl2 distill,$(s)=out/r1/$(s))
 report: ## docs/R1.md, from what the stages of R1's pipeline have recorded under out/, or what docs/r1/ keeps of that
-	go run ./runs/r1report --out docs/R1.md --keep docs/r1 --card cold=models/nano/README.md $(R1)
+	go run ./runs/r1report --out docs/R1.md --keep docs/r1 --card nano=models/nano/README.md $(R1)
 
 gold: build ## make the gold vectors again, and compare with transformers both ways (needs Python; see testdata/gold/README.md)
 	python3 -m venv out/gold && out/gold/bin/pip install -q -r testdata/gold/gen/requirements.txt

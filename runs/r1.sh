@@ -14,7 +14,7 @@ cd "$(dirname "$0")/.."
 mkdir -p out/r1
 go build -o out/sprat ./cmd/sprat
 stages=("$@")
-[ $# -gt 0 ] || stages=(base zero zero-2 form-only cold rl1 rl1-sft rl1-worked sft rl2 distill)
+[ $# -gt 0 ] || stages=(base zero zero-2 form-only cold rl1 nano rl1-sft rl1-worked sft rl2 distill)
 
 finished() { # a run that came to its end
 	[ -f "$1/metrics.jsonl" ] && tail -n 1 "$1/metrics.jsonl" | grep -q '"why":"done"'
@@ -59,6 +59,17 @@ for stage in "${stages[@]}"; do
 		;;
 	cold) run out/r1/cold sft runs/r1/cold.toml; exam out/r1/cold ;;
 	rl1) run out/r1/rl1 rl runs/r1/rl1.toml; exam out/r1/rl1 ;;
+	nano)
+		# What is built into sprat: rl1's weights in FP8's blocks, written by a run that has nothing left to do.
+		if [ ! -d out/r1/nano ]; then
+			rm -rf out/r1/nano.part
+			cp -r out/r1/rl1 out/r1/nano.part
+			./out/sprat rl runs/r1/rl1.toml --resume --set out=out/r1/nano.part --set dtype=fp8
+			(cd out/r1/nano.part && rm -r eval-*.json metrics.jsonl ledger.json checkpoints report.html run.toml events.*)
+			mv out/r1/nano.part out/r1/nano
+		fi
+		exam out/r1/nano
+		;;
 	rl1-sft | rl1-worked)
 		# For as many operations. Learning a token takes three passes forward, and in RL a fourth, the reference's; drawing one takes one.
 		# A step of fine-tuning learns 16 x 512.
@@ -71,7 +82,7 @@ for stage in "${stages[@]}"; do
 	sft) run out/r1/sft distill runs/r1/sft.toml; exam out/r1/sft ;;
 	rl2) run out/r1/rl2 rl runs/r1/rl2.toml; exam out/r1/rl2 ;;
 	distill) run out/r1/distill distill runs/r1/distill.toml; exam out/r1/distill ;;
-	*) echo "there is no stage $stage: base zero zero-2 form-only cold rl1 rl1-sft rl1-worked sft rl2 distill" >&2; exit 2 ;;
+	*) echo "there is no stage $stage: base zero zero-2 form-only cold rl1 nano rl1-sft rl1-worked sft rl2 distill" >&2; exit 2 ;;
 	esac
 done
 make report

@@ -248,7 +248,7 @@ func (r *run) finish(ctx context.Context) error {
 	}
 	try := fmt.Sprintf("sprat generate --model %s --prompt \"Once upon a time\"", r.c.Out)
 	if r.template != "" {
-		try = "sprat chat --model " + r.c.Out
+		try = "sprat --model " + r.c.Out
 	}
 	fmt.Fprintf(r.w, "wrote %s after %s; try: %s\n", r.c.Out, (time.Duration(r.seconds()) * time.Second), try)
 	return nil

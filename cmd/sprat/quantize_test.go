@@ -15,9 +15,9 @@ func TestQuantize(t *testing.T) {
 	out := filepath.Join(base, "q")
 	var r quantize.Report
 	decode(t, must(t, "", "quantize", "nano", out, "--bits", "4", "--json"), &r)
-	// The bounds, here and below, are a fifth over what nano's weights give, 0.0255 and 0.033; what 4 bits may cost in a layer,
+	// The bounds, here and below, are a fifth over what nano's weights give, 0.028 and 0.037; what 4 bits may cost in a layer,
 	// whatever the model, is quant's TestErrorOnRealWeights.
-	if r.Figures == nil || !(r.Figures.Weights.KL > 0 && r.Figures.Run.KL < 0.03) || r.BitsPerWeight < 4.5 || r.BitsPerWeight > 7 {
+	if r.Figures == nil || !(r.Figures.Weights.KL > 0 && r.Figures.Run.KL < 0.034) || r.BitsPerWeight < 4.5 || r.BitsPerWeight > 7 {
 		t.Errorf("%+v, %+v", r, r.Figures)
 	}
 	var i inspection
@@ -28,12 +28,15 @@ func TestQuantize(t *testing.T) {
 	var before, after position
 	decode(t, must(t, "", "logits", "--model", "nano", "--ids", "5"), &before)
 	decode(t, must(t, "", "logits", "--model", out, "--ids", "5"), &after)
-	differ, size := 0.0, 0.0
+	differ, size, shift := 0.0, 0.0, 0.0 // a shift of all logits is nothing to a softmax
 	for i, l := range before.Logits {
-		differ += math.Pow(float64(l-after.Logits[i]), 2)
+		shift += float64(l-after.Logits[i]) / float64(len(before.Logits))
+	}
+	for i, l := range before.Logits {
+		differ += math.Pow(float64(l-after.Logits[i])-shift, 2)
 		size += float64(l * l)
 	}
-	if differ == 0 || differ > 0.04*size {
+	if differ == 0 || differ > 0.045*size {
 		t.Errorf("the logits' squared difference is %g of %g", differ, size)
 	}
 	if text := must(t, "", "generate", "--model", out, "--prompt", "Once", "--max-tokens", "5"); !strings.HasPrefix(text, "Once") {

@@ -265,6 +265,9 @@ func cost(stages []*stage) string {
 	var hours, dollars float64
 	for _, s := range stages {
 		l, start := s.Ledger, s.Start
+		if start.Params == 0 { // it was only asked
+			continue
+		}
 		hours, dollars = hours+l.CoreHours, dollars+l.Dollars
 		t.rows = append(t.rows, []string{s.Name, fmt.Sprintf("%.2f M", float64(start.Params)/1e6), fmt.Sprintf("%.1f M", float64(l.Tokens)/1e6),
 			fmt.Sprintf("%.2g", l.FLOPs), fmt.Sprintf("%.2f", l.CoreHours), fmt.Sprintf("%.3f", l.Dollars), fmt.Sprintf("%.2f", l.LostSeconds/3600),

@@ -125,19 +125,23 @@ func write(o output, args []string, stdout io.Writer) error {
 	return atomicfile.Write(o.document, []byte(text))
 }
 
-// find reads a stage from its run, if that came to its end, and keeps it, or takes what was kept of it; nil where there is neither.
+// find reads a stage from its run, if that came to its end, or from a model that was only asked, and keeps it; or it takes what was kept of
+// it; nil where there is neither.
 func find(name, dir, keep string) (*stage, error) {
-	if _, err := os.Stat(filepath.Join(dir, report.MetricsFile)); errors.Is(err, fs.ErrNotExist) {
-		return keptOf(name, keep)
-	}
-	run, err := report.Read(dir)
-	if err != nil {
-		return nil, err
-	}
-	if run.End == nil || run.End.Why != report.Done {
-		return keptOf(name, keep)
+	run := new(report.Run)
+	_, err := os.Stat(filepath.Join(dir, report.MetricsFile))
+	if ran := !errors.Is(err, fs.ErrNotExist); ran {
+		if run, err = report.Read(dir); err != nil {
+			return nil, err
+		}
+		if run.End == nil || run.End.Why != report.Done {
+			return keptOf(name, keep)
+		}
 	}
 	s, err := read(name, dir, run)
+	if err == nil && run.End == nil && s.Asked == nil {
+		return keptOf(name, keep)
+	}
 	if err != nil || keep == "" {
 		return s, err
 	}

@@ -70,7 +70,11 @@ func TestReport(t *testing.T) {
 	var b, again bytes.Buffer
 	rl1 := ran(t, map[string]any{"eval-hard.json": answers("chat", true, 1.5, 0.8)})
 	sft := ran(t, map[string]any{"eval-hard.json": answers("chat", true, 1.5, 0.4)})
-	stages := []string{"zero=" + zero, "rl2=" + rl2, "rl1=" + rl1, "rl1-sft=" + sft, "distill=" + filepath.Join(zero, "none")}
+	only := t.TempDir()
+	if text, err := json.Marshal(answers("chat", true, 1, 0.9)); err != nil || os.WriteFile(filepath.Join(only, "eval.json"), text, 0o600) != nil {
+		t.Fatal(err)
+	}
+	stages := []string{"zero=" + zero, "rl2=" + rl2, "nano=" + only, "rl1=" + rl1, "rl1-sft=" + sft, "distill=" + filepath.Join(zero, "none")}
 	if err := write(output{keep: kept}, stages, &b); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +82,8 @@ func TestReport(t *testing.T) {
 		"Not run yet: distill.\n",
 		"| zero | 30.0 ± 1.0 (template) | 50 | – | R1-Zero | 77.9 | 95.9 | 50.0 |\n",
 		"| rl2 | 60.0 ± 1.0 | 50 | 37.5 ± 1.0 | R1 | 79.8 | 97.3 | 65.9 |\n",
-		"## Held-out problems, thinking\n\n| family | rl2 | thought |\n|---|--:|--:|\n| add | 80.0 ± 2.0 | 33 |\n| story | 40.0 ± 3.0 | 66 |\n| mean | 60.0 ± 1.0 | 50 |\n",
+		"| nano | 67.5 ± 1.0 | 50 | – |  |  |  |  |\n",
+		"## Held-out problems, thinking\n\n| family | rl2 | thought | nano | thought |\n|---|--:|--:|--:|--:|\n| add | 80.0 ± 2.0 | 33 | 90.0 ± 2.0 | 33 |\n",
 		"## Held-out problems, without thinking\n", "## Held-out problems, thinking, difficulty 1.5\n",
 		"template\n\n| family | zero | lenient |\n|---|--:|--:|\n| add | 40.0 ± 2.0 | 50.0 |\n",
 		"50 problems a family, 4 samples each, temperature 0.6, top-p 0.95, up to 512 tokens, seed 3.\n",
@@ -99,7 +104,7 @@ func TestReport(t *testing.T) {
 		t.Errorf("with a run under way, %v:\n%s", err, again.String())
 	}
 	again.Reset()
-	for _, dir := range []string{zero, rl2, rl1, sft} {
+	for _, dir := range []string{zero, rl2, rl1, sft, only} {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
