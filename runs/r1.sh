@@ -3,7 +3,8 @@
 #
 #   base -> R1-Zero (twice, and once with a reward for form alone)
 #   base -> cold start -> RL -> rejection sampling + fine-tuning of the base -> RL -> a dense model of half the size
-#   cold start -> fine-tuning continued, and fine-tuning on worked solutions of RL's problems, for as many operations as the first RL took
+#   cold start -> fine-tuning continued, for as many operations as the first RL took
+#   cold start -> a little fine-tuning on worked solutions of that RL's problems
 #
 #   bash runs/r1.sh            # all of it; what was cut off goes on, what is done is not done again
 #   bash runs/r1.sh cold rl1   # these stages alone
@@ -70,15 +71,16 @@ for stage in "${stages[@]}"; do
 		fi
 		exam out/r1/nano
 		;;
-	rl1-sft | rl1-worked)
+	rl1-sft)
 		# For as many operations. Learning a token takes three passes forward, and in RL a fourth, the reference's; drawing one takes one.
 		# A step of fine-tuning learns 16 x 512.
 		record=out/r1/rl1/metrics.jsonl
 		learned=$(grep '"kind":"step"' $record | tail -n 1 | sed 's/.*"tokens":\([0-9]*\).*/\1/')
 		drawn=$(sed -n 's/.*"rollout_tokens_per_second":\([0-9.]*\),"rollout_seconds":\([0-9.]*\).*/\1 \2/p' $record | awk '{ n += $1 * $2 } END { printf "%d", n }')
-		run out/r1/$stage sft runs/r1/$stage.toml --set "train.steps=$(( (4 * learned + drawn) / 3 / 8192 ))"
-		exam out/r1/$stage
+		run out/r1/rl1-sft sft runs/r1/rl1-sft.toml --set "train.steps=$(( (4 * learned + drawn) / 3 / 8192 ))"
+		exam out/r1/rl1-sft
 		;;
+	rl1-worked) run out/r1/rl1-worked sft runs/r1/rl1-worked.toml; exam out/r1/rl1-worked ;;
 	sft) run out/r1/sft distill runs/r1/sft.toml; exam out/r1/sft ;;
 	rl2) run out/r1/rl2 rl runs/r1/rl2.toml; exam out/r1/rl2 ;;
 	distill) run out/r1/distill distill runs/r1/distill.toml; exam out/r1/distill ;;

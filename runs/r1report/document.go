@@ -233,31 +233,38 @@ func exams(stages []*stage) string {
 	return "\n## Held-out problems while it learned\n\n" + t.String() + "\nA smaller examination than those above, at the difficulty of the run file's [exam].\n"
 }
 
-// against sets reinforcement beside fine-tuning that went on for as many operations, by what each gets wrong beyond the shipped difficulty.
+// against sets reinforcement beside fine-tuning, by what each gets wrong beyond the shipped difficulty.
 func against(stages []*stage) string {
-	wrong := map[string]float64{}
+	wrong, flops := map[string]float64{}, map[string]float64{}
 	harder := way{"chat", true, 1.5}
 	for _, s := range stages {
 		if r, ok := s.ask(harder); ok {
-			wrong[s.Name] = 100 * (1 - overall(r).Pass)
+			wrong[s.Name], flops[s.Name] = 100*(1-overall(r).Pass), s.Ledger.FLOPs
 		}
 	}
-	t := table{head: []string{"", "stage", "wrong, %", "errors that rl1 has more"}}
+	rl, ok := wrong["rl1"]
+	if !ok {
+		return ""
+	}
+	delete(flops, "cold")
+	flops["rl1"] = flops["rl1-sft"] // see r1.sh
+	t := table{head: []string{"", "stage", "FLOPs", "wrong, %", "errors that rl1 has more"}}
 	for _, row := range [][2]string{
 		{"the cold start", "cold"},
 		{"reinforcement", "rl1"},
 		{"the cold start's fine-tuning continued", "rl1-sft"},
-		{"fine-tuning on worked solutions of the problems that rl1 only had answers to", "rl1-worked"},
+		{"fine-tuning on worked solutions of problems that rl1 only had answers to", "rl1-worked"},
 	} {
-		w, ok := wrong[row[1]]
-		if rl, has := wrong["rl1"]; ok && has && w > 0 {
-			t.rows = append(t.rows, []string{row[0], row[1], fmt.Sprintf("%.1f", w), fmt.Sprintf("%+.0f %%", 100*(rl/w-1))})
+		if w := wrong[row[1]]; w > 0 {
+			operations := "–"
+			if f := flops[row[1]]; f > 0 {
+				operations = fmt.Sprintf("%.2g", f)
+			}
+			t.rows = append(t.rows, []string{row[0], row[1], operations, fmt.Sprintf("%.1f", w), fmt.Sprintf("%+.0f %%", 100*(rl/w-1))})
 		}
 	}
-	if t.rows == nil {
-		return ""
-	}
-	return fmt.Sprintf("\n## Reinforcement against fine-tuning\n\nHeld out at difficulty %g. Fine-tuning had as many operations as rl1.\n\n%s", harder.difficulty, t)
+	return fmt.Sprintf("\n## Reinforcement against fine-tuning\n\nHeld out at difficulty %g; operations since the cold start. rl1-sft was given as many as rl1 took, which are those of "+
+		"learning, of the reference and of drawing the samples.\n\n%s", harder.difficulty, t)
 }
 
 func cost(stages []*stage) string {

@@ -89,7 +89,7 @@ func TestReport(t *testing.T) {
 		"50 problems a family, 4 samples each, temperature 0.6, top-p 0.95, up to 512 tokens, seed 3.\n",
 		"| rl2 | 2 | 7 | 25.0 → 75.0 | 40 → 90 | 1.00 → 0.50 | 0.0000 → 0.0020 |\n",
 		"| zero | 1 → 2 | 50.0 → 87.5 | 35 → 50 |\n| zero, no thought | 1 | 12.5 | 0 |\n",
-		"| reinforcement | rl1 | 40.0 | +0 % |\n| the cold start's fine-tuning continued | rl1-sft | 70.0 | -43 % |\n",
+		"| reinforcement | rl1 | 1e+13 | 40.0 | +0 % |\n| the cold start's fine-tuning continued | rl1-sft | 1e+13 | 70.0 | -43 % |\n",
 		"| zero | 12.34 M | 10.0 M | 1e+13 | 4.00 | 1.000 | 0.00 | a   machine, 2 cores |\n",
 		"| all |  |  |  | 16.00 | 4.000 |  |  |\n",
 	} {
