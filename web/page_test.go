@@ -157,7 +157,7 @@ func TestStopRegenerateEdit(t *testing.T) {
 
 func TestFiguresOnRequest(t *testing.T) {
 	b := newBackend(t, func(question) answer {
-		return answer{text: strings.Repeat("word ", 40), piece: 5, pause: time.Millisecond}
+		return answer{text: strings.Repeat("word ", 40), piece: 5, pause: 4 * time.Millisecond}
 	})
 	p := open(t, b, phone, "")
 	p.ask("Say words")

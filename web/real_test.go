@@ -55,7 +55,7 @@ func TestRealServer(t *testing.T) {
 		p.until(`document.querySelectorAll('.turn').length === 2`)
 		p.done()
 		p.click(".turn:last-child button[aria-label='Speed and cache']")
-		p.until(`/\d tokens\/s/.test(document.querySelector('.details')?.textContent)`)
+		p.until(`/\d tokens\b/.test(document.querySelector('.details')?.textContent)`)
 		p.shot("real-answer-" + s.name)
 	})
 }

@@ -153,6 +153,7 @@ async function receive(answer: Answer, chunks: ReturnType<typeof complete>): Pro
   } finally {
     clearInterval(ticker)
     const tokens = (answer.usage?.completion_tokens ?? 0) - 1 // the first one's time is the prompt's
-    if (tokens > 0 && last > first) answer.tokensPerSecond = (tokens * 1000) / (last - first)
+    // What comes in a few milliseconds says how the browser reads, not how the model writes.
+    if (tokens > 0 && last - first > 50) answer.tokensPerSecond = (tokens * 1000) / (last - first)
   }
 }
