@@ -281,7 +281,7 @@ func cost(stages []*stage) string {
 			fmt.Sprintf("%s, %d cores", start.Machine, start.Cores)})
 	}
 	t.rows = append(t.rows, []string{"all", "", "", "", fmt.Sprintf("%.2f", hours), fmt.Sprintf("%.3f", dollars), "", ""})
-	return t.String() + "\nFrom the ledgers, lost work included. The paper's bill beyond its base model, in H800 hours at $2: R1-Zero 101,000, the samples for " +
+	return t.String() + "\nFrom the ledgers, lost work included; FLOPs are of learning alone, hours also of drawing samples in reinforcement, but not of a teacher's. The paper's bill beyond its base model, in H800 hours at $2: R1-Zero 101,000, the samples for " +
 		"fine-tuning 5,000, R1 41,000; in all 147,000, $294,000.\n"
 }
 
