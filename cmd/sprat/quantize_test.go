@@ -20,6 +20,11 @@ func TestQuantize(t *testing.T) {
 	if r.Figures == nil || !(r.Figures.Weights.KL > 0 && r.Figures.Run.KL < 0.034) || r.BitsPerWeight < 4.5 || r.BitsPerWeight > 7 {
 		t.Errorf("%+v, %+v", r, r.Figures)
 	}
+	var eight quantize.Report // of 8 bits, where little is lost whatever the model: nano loses 0.0008
+	decode(t, must(t, "", "quantize", "nano", filepath.Join(base, "8"), "--json"), &eight)
+	if eight.Figures == nil || !(eight.Figures.Weights.KL > 0 && eight.Figures.Run.KL < 0.001) {
+		t.Errorf("8 bits: %+v, %+v", eight, eight.Figures)
+	}
 	var i inspection
 	decode(t, must(t, "", "inspect", "--json", out), &i)
 	if !strings.Contains(i.Quantization, "4 bits with groups of 32") || i.StoredBytes != r.Bytes {

@@ -248,7 +248,7 @@ func against(stages []*stage) string {
 	}
 	delete(flops, "cold")
 	flops["rl1"] = flops["rl1-sft"] // see r1.sh
-	t := table{head: []string{"", "stage", "FLOPs", "wrong, %", "errors that rl1 has more"}}
+	t := table{head: []string{"", "stage", "FLOPs", "wrong, %", "rl1's errors against that"}}
 	for _, row := range [][2]string{
 		{"the cold start", "cold"},
 		{"reinforcement", "rl1"},
